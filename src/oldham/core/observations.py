@@ -34,6 +34,9 @@ OBSERVATION_COLUMNS: Final[Mapping[str, type[pl.DataType]]] = MappingProxyType(
         "outcome": pl.String,
         "score": pl.Float64,  # in [0, 1], 1 is good; null when nothing is known
         "raw": pl.String,
+        "stages": pl.String,  # what a judge found in a trace, separated by commas; null where it does not look
+        "parsed": pl.String,  # ok | retried | failed: whether the judge's own output could be read
+        "judge_fingerprint": pl.String,  # which version, prompt and model of the judge
         "thinking_state": pl.String,
         "trace_stop": pl.String,
         "stop": pl.String,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from oldham.core.fingerprint import derive_seed, fingerprint
-from oldham.core.outcomes import MISSING, Axis, Outcome, legal_outcomes
+from oldham.core.outcomes import MISSING, Axis, Outcome, Stage, legal_outcomes
 from oldham.core.thinking import Span, ThinkingState
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ class Verdict(Record):
     """What one judge says of one span of one generation."""
 
     judge: str
-    """The judge's registered name."""
+    """The judge's registered name, followed by `@MODEL` where it asks a model."""
     judge_fingerprint: str
     """Identity of the judge: rules, prompts, model."""
     generation: str
@@ -345,6 +345,8 @@ class Verdict(Record):
     """What the judge said or matched, for the reader of a flip."""
     answer: str = ""
     """What was answered, spelt alike where it is the same, for votes; empty where the judge does not tell."""
+    stages: tuple[Stage, ...] = ()
+    """What was found in a trace, in the order of the list of stages; empty where the judge does not look for any."""
     parsed: Literal["ok", "retried", "failed"] = "ok"
     """Whether the judge's output could be read."""
 

@@ -18,8 +18,10 @@ from oldham.coupling.factors import build_factor_effects
 from oldham.coupling.flips import build_flips, list_flip_pairs
 from oldham.coupling.options import CouplingOptions
 from oldham.coupling.pairing import build_blocks, only_judge, stood_in, tidy_trials
+from oldham.coupling.panel import JudgePanel, build_panel
 from oldham.coupling.plane import build_plane
 from oldham.coupling.rates import build_rates
+from oldham.coupling.stages import StageTable, build_stages
 from oldham.coupling.summary import write_summary
 
 if TYPE_CHECKING:
@@ -69,6 +71,10 @@ class Coupling:
     """By arm and axis, risk before defence."""
     factor_effects: tuple[FactorEffect, ...]
     """By axis, main effects before interactions; empty outside a factorial design."""
+    stages: tuple[StageTable, ...]
+    """Trace against answer, by axis and arm; empty where no judge read traces."""
+    panel: JudgePanel
+    """Judges side by side; empty where one alone spoke."""
     caveats: tuple[str, ...]
     """What to know before believing a number, one sentence each."""
     n_observations: int
@@ -140,6 +146,8 @@ def couple(observations: pl.DataFrame, *, baseline: str, options: CouplingOption
         plane=tuple(build_plane(contrasts)),
         flip_pairs=tuple(list_flip_pairs(trials, baseline=baseline, arms=arms)),
         factor_effects=factor_effects,
+        stages=tuple(build_stages(trials, (baseline, *arms))),
+        panel=build_panel(tidy, baseline=baseline, options=options),
         caveats=(
             *caveats.missing_gaps(rates, baseline=baseline),
             *caveats.cut_answers(trials),

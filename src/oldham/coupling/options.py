@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from oldham.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from oldham.judges.cards import JudgeCard
 
 FEWEST_RESAMPLES: Final = 200
 """Below this many resamples an end of a 95% interval rests on fewer than five of them."""
@@ -31,6 +36,9 @@ class CouplingOptions:
     """True: the baseline was decoded greedily, so that a single draw has no sampling noise (the noise floor is 0)."""
     judge: str | None = None
     """Where this judge spoke, only its verdicts count; benchmarks it did not read keep theirs. None takes the first."""
+    cards: Mapping[str, JudgeCard] | None = None
+    """What is known of the judges' errors, by label; None takes the cards of this package, an empty mapping corrects
+    nothing."""
 
     def __post_init__(self) -> None:
         for name in ("resamples", "permutations"):

@@ -22,6 +22,31 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Corrected:
+    """A rate or an effect with the judge's known errors taken out (estimators §2)."""
+
+    value: float
+    """A rate in [0, 1], or a change in [-1, 1]; NaN where no card allows a correction."""
+    interval: Interval
+    """Over items and over the labelled rows of the cards."""
+    basis: str
+    """One sentence: which cards and which of their cells were used, or why there is no correction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tipping:
+    """The smallest difference in judge error between two arms that would explain an effect away (estimators §2)."""
+
+    error: float
+    """In [0, 1]: by so much would the judge have to err more, on one class of answers, in one arm than in the other.
+    Above 1 no difference in error could do it."""
+    error_for_doubt: float
+    """The same for moving the nearer end of the effect's interval to 0; 0 where it holds 0 already."""
+    on: Literal["good", "bad"]
+    """The class of answers, truly good or truly bad, on which it would have to err."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """The mean score of one arm on one benchmark, read on one span (estimators §1)."""
 
@@ -47,6 +72,10 @@ class Rate:
     n_observations: int
     upper_if_none: float | None
     """Upper 95% bound of the bad rate when no bad outcome was seen (about 3/n)."""
+    judges: tuple[str, ...] = ()
+    """Whose verdicts these are."""
+    corrected: Corrected | None = None
+    """With the judges' known errors taken out; None where no correction was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +105,10 @@ class Effect:
     """Items left out because one arm had no finished draw."""
     finding: str
     """One sentence in plain language that claims no more than the interval allows."""
+    corrected: Corrected | None = None
+    """With the judges' known errors taken out; None where no correction was asked for."""
+    tipping: Tipping | None = None
+    """How much judge error could explain it away; None without data."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from typing import TYPE_CHECKING, Final
 
 from oldham.coupling.findings import AXIS_WORDS, counted, points, points_interval
+from oldham.coupling.layout import bullets, p_value, percent, percent_interval, section, table
 from oldham.coupling.rates import axis_rate
 from oldham.coupling.results import CHANCE_KEYS
 
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
     from oldham.coupling.analysis import Coupling
     from oldham.coupling.factors import FactorEffect
-    from oldham.coupling.results import Effect, Flips, Interval, PlanePoint, Rate
+    from oldham.coupling.results import Effect, Flips, PlanePoint, Rate
 
-_WIDTH: Final = 110
 _FACTORS_TITLE: Final = "Effects of the factors, in points, on the mean of the other factors, with 95% intervals"
 _CONFIRMED: Final = 0.05
 _GRID_TITLE: Final = "Score of the baseline of its scored items; change in points with its 95% interval (+ is better)"
@@ -42,21 +41,21 @@ def write_summary(coupling: Coupling, *, full: bool) -> str:
     clear = [e for e in coupling.effects if e.interval.excludes_zero]
     still_open = [e for e in coupling.effects if not e.interval.excludes_zero]
     details = [
-        _section("Effects, in points of score (+ is better), with 95% intervals", _effects(coupling.effects)),
-        _section("Effects of the factors, with their tests", _factor_tests(coupling.factor_effects)),
-        _section("Flips, in % of items: good becomes bad (risk), bad becomes good (defence)", _flips(coupling.flips)),
-        _section("Chance of each direction in the coupling plane, in %", _plane(coupling.plane)),
-        _section("Open", _bullets(e.finding for e in still_open)),
+        section("Effects, in points of score (+ is better), with 95% intervals", _effects(coupling.effects)),
+        section("Effects of the factors, with their tests", _factor_tests(coupling.factor_effects)),
+        section("Flips, in % of items: good becomes bad (risk), bad becomes good (defence)", _flips(coupling.flips)),
+        section("Chance of each direction in the coupling plane, in %", _plane(coupling.plane)),
+        section("Open", bullets(e.finding for e in still_open)),
     ]
     sections = [
-        _section(
+        section(
             _GRID_TITLE,
             _grid(coupling),
         ),
-        _section(_FACTORS_TITLE, _factors(coupling, full=full)),
-        _section("Found", _bullets(e.finding for e in sorted(clear, key=lambda e: (e.p_holm, -abs(e.delta))))),
-        *(details if full else [_section("Open", _bullets(_open_briefly(still_open)))]),
-        _section("Caveats", _bullets(coupling.caveats)),
+        section(_FACTORS_TITLE, _factors(coupling, full=full)),
+        section("Found", bullets(e.finding for e in sorted(clear, key=lambda e: (e.p_holm, -abs(e.delta))))),
+        *(details if full else [section("Open", bullets(_open_briefly(still_open)))]),
+        section("Caveats", bullets(coupling.caveats)),
     ]
     return "\n\n".join([head, *(s for s in sections if s)])
 
@@ -70,7 +69,7 @@ def _grid(coupling: Coupling) -> list[str]:
         (coupling.baseline, *of_baseline),
     ]
     rows += [(arm, *(_cell(effects.get((arm, axis))) for axis in coupling.axes)) for arm in coupling.arms]
-    return _table(rows, names=1)
+    return table(rows, names=1)
 
 
 def _share(rates: Sequence[Rate], arm: str, axis: str) -> str:
@@ -87,7 +86,7 @@ def _factors(coupling: Coupling, *, full: bool) -> list[str]:
     rows: list[tuple[str, ...]] = [("factor", *coupling.axes)]
     for name in dict.fromkeys(e.name for e in shown):
         rows.append((name, *(_cell(effects.get((name, axis))) for axis in coupling.axes)))
-    return _table(rows, names=1)
+    return table(rows, names=1)
 
 
 def _cell(effect: Effect | FactorEffect | None) -> str:
@@ -120,10 +119,6 @@ def _open_briefly(effects: Iterable[Effect]) -> list[str]:
     return [*open_, *unknown]
 
 
-def _section(title: str, lines: list[str]) -> str:
-    return "\n".join([title, *lines]) if lines else ""
-
-
 def _effects(effects: Sequence[Effect]) -> list[str]:
     rows = [("axis", "arm", "change", "interval", "p", "p Holm", "detectable", "items", "clusters", "left out")]
     rows += [
@@ -132,16 +127,16 @@ def _effects(effects: Sequence[Effect]) -> list[str]:
             e.arm,
             points(e.delta),
             points_interval(e.interval),
-            _p(e.p_value),
-            _p(e.p_holm),
-            _percent(e.smallest_detectable),
+            p_value(e.p_value),
+            p_value(e.p_holm),
+            percent(e.smallest_detectable),
             str(e.n_items),
             str(e.n_clusters),
             str(e.n_missing),
         )
         for e in effects
     ]
-    return _table(rows)
+    return table(rows)
 
 
 def _factor_tests(effects: Sequence[FactorEffect]) -> list[str]:
@@ -154,8 +149,8 @@ def _factor_tests(effects: Sequence[FactorEffect]) -> list[str]:
             e.name,
             points(e.delta),
             points_interval(e.interval),
-            _p(e.p_value),
-            _p(e.p_holm),
+            p_value(e.p_value),
+            p_value(e.p_holm),
             str(e.n_cells),
             str(e.n_items),
             str(e.n_clusters),
@@ -164,7 +159,7 @@ def _factor_tests(effects: Sequence[FactorEffect]) -> list[str]:
         )
         for e in effects
     ]
-    return _table(rows)
+    return table(rows)
 
 
 def _flips(flips: Sequence[Flips]) -> list[str]:
@@ -173,50 +168,18 @@ def _flips(flips: Sequence[Flips]) -> list[str]:
         (
             f.axis,
             f.arm,
-            _percent(f.risk),
-            _percent_interval(f.risk_interval),
-            _percent(f.defence),
-            _percent_interval(f.defence_interval),
-            _percent(f.noise_floor),
+            percent(f.risk),
+            percent_interval(f.risk_interval),
+            percent(f.defence),
+            percent_interval(f.defence_interval),
+            percent(f.noise_floor),
         )
         for f in flips
     ]
-    return _table(rows)
+    return table(rows)
 
 
 def _plane(plane: Sequence[PlanePoint]) -> list[str]:
     rows: list[tuple[str, ...]] = [("axis", "arm", *CHANCE_KEYS)]
-    rows += [(p.axis, p.arm, *(_percent(p.quadrants[k], 0) for k in CHANCE_KEYS)) for p in plane]
-    return _table(rows)
-
-
-def _table(rows: Sequence[tuple[str, ...]], *, names: int = 2) -> list[str]:
-    """Align columns; the first ones hold names and the rest numbers. Nothing but a header gives nothing."""
-    if len(rows) < 2:
-        return []
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [c.ljust(w) if i < names else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        lines.append("  " + "  ".join(cells))
-    return lines
-
-
-def _bullets(sentences: Iterable[str]) -> list[str]:
-    return [
-        textwrap.fill(s, _WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False) for s in sentences
-    ]
-
-
-def _percent(value: float, digits: int = 1) -> str:
-    return "unknown" if math.isnan(value) else f"{100 * value:.{digits}f}"
-
-
-def _percent_interval(interval: Interval) -> str:
-    return "unknown" if math.isnan(interval.low) else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
-
-
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return "unknown"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    rows += [(p.axis, p.arm, *(percent(p.quadrants[k], 0) for k in CHANCE_KEYS)) for p in plane]
+    return table(rows)

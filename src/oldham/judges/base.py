@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from oldham.core.fingerprint import fingerprint
 from oldham.core.outcomes import Axis, Outcome, score_of
@@ -12,8 +12,11 @@ from oldham.core.records import ReadSpan, Verdict
 from oldham.core.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic import JsonValue
 
+    from oldham.core.outcomes import Stage
     from oldham.core.records import Generation, Item
 
 
@@ -48,11 +51,16 @@ class Judge(ABC):
     axes: ClassVar[frozenset[Axis]]
     """The axes this judge can speak on."""
     spans: ClassVar[tuple[ReadSpan, ...]] = ("answer",)
-    """The spans it reads; one verdict each, the answer first."""
+    """The spans it reads, the answer first; a verdict on each one that is there."""
     likelihood: ClassVar[bool] = False
     """It reads `Generation.choice_logprobs` instead of text, and its scores may lie between the outcomes' own."""
     planted: ClassVar[tuple[Planted, ...]] = ()
     """Cases with known outcomes, good and bad; `oldham.judges.planted.planted_failures` runs them."""
+
+    @property
+    def label(self) -> str:
+        """What verdicts and tables call it: its name, and the model it asks where it asks one."""
+        return self.name
 
     @cached_property
     def fingerprint(self) -> str:
@@ -73,8 +81,19 @@ class Judge(ABC):
 
         Returns:
             One verdict for each span in `spans` that the generation has. A trace verdict is left out when there is no
-            trace; the answer verdict is never left out.
+            trace; the answer verdict of a judge that reads answers is never left out.
         """
+
+    def judge_all(self, rows: Sequence[tuple[Item, Generation]]) -> list[list[Verdict]]:
+        """Judge several generations; a judge that asks a model asks it once for all of them.
+
+        Args:
+            rows: What was asked and what came back.
+
+        Returns:
+            The verdicts of each row, in the same order.
+        """
+        return [self.judge(item, generation) for item, generation in rows]
 
     def verdict(
         self,
@@ -86,6 +105,8 @@ class Judge(ABC):
         raw: str = "",
         score: float | None = None,
         answer: str = "",
+        stages: tuple[Stage, ...] = (),
+        parsed: Literal["ok", "retried", "failed"] = "ok",
     ) -> Verdict:
         """Build a verdict.
 
@@ -97,9 +118,11 @@ class Judge(ABC):
             raw: What was matched or said.
             score: In [0, 1]; None for what the outcome is worth on the axis.
             answer: What was answered, spelt alike where it is the same.
+            stages: What was found in a trace.
+            parsed: Whether the judge's own output could be read.
         """
         return Verdict(
-            judge=self.name,
+            judge=self.label,
             judge_fingerprint=self.fingerprint,
             generation=generation.trial.fingerprint,
             axis=item.axis,
@@ -108,6 +131,8 @@ class Judge(ABC):
             score=score_of(item.axis, outcome) if score is None else score,
             raw=raw,
             answer=answer,
+            stages=stages,
+            parsed=parsed,
         )
 
 
