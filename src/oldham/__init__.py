@@ -12,6 +12,7 @@ from oldham._version import __version__
 
 if TYPE_CHECKING:
     from oldham.coupling import couple
+    from oldham.interop.rejudge import judge
     from oldham.studies.plan import plan
     from oldham.studies.run import run
     from oldham.studies.spec import Study
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 _WHERE = {
     "Study": "oldham.studies.spec",
     "couple": "oldham.coupling",
+    "judge": "oldham.interop.rejudge",
     "plan": "oldham.studies.plan",
     "run": "oldham.studies.run",
 }
 
-__all__ = ["Study", "__version__", "couple", "plan", "run"]
+__all__ = ["Study", "__version__", "couple", "judge", "plan", "run"]
 
 
 def __getattr__(name: str) -> Any:

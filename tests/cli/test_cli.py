@@ -167,7 +167,7 @@ def test_the_manifest_tells_the_arms_in_full(oldham: Oldham, study_file: StudyFi
 
 
 def test_the_package_offers_its_api_and_nothing_else() -> None:
-    assert dir(package) == ["Study", "__version__", "couple", "plan", "run"]
+    assert dir(package) == ["Study", "__version__", "couple", "judge", "plan", "run"]
     for name in package.__all__:
         assert getattr(package, name) is not None
     assert package.Study.__module__ == "oldham.studies.spec"

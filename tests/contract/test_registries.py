@@ -5,17 +5,24 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from oldham.backends.base import BACKENDS
 from oldham.benchmarks.base import BENCHMARKS
 from oldham.core.outcomes import Axis
-from oldham.core.records import Item
+from oldham.core.records import Item, ModelFingerprint
 from oldham.interop import IMPORTERS
+from oldham.judges.asking import ModelJudge
 from oldham.judges.base import JUDGES
 from oldham.prompts.base import CLAUSES, DEMONSTRATIONS, STRATEGIES, STRUCTURES, PromptOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oldham.core.records import Generation
+    from oldham.judges.asking import JudgeCall
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "plugins.md"
 REGISTRIES = (BENCHMARKS, STRATEGIES, CLAUSES, STRUCTURES, DEMONSTRATIONS, JUDGES, BACKENDS, IMPORTERS)
@@ -131,11 +138,22 @@ def test_demonstrations_are_different_and_always_in_the_same_order(name: str) ->
     assert examples == DEMONSTRATIONS.get(name)().examples()
 
 
+class Nobody:
+    """A model that no judge gets round to asking."""
+
+    model = "nobody"
+    fingerprint = ModelFingerprint(weights="", adapter=None, template="", dtype="", backend="")
+
+    def ask(self, calls: Sequence[JudgeCall]) -> list[Generation]:
+        raise AssertionError("nothing is asked here")
+
+
 @pytest.mark.parametrize("name", JUDGES.names())
 def test_a_judge_has_an_identity_and_reads_the_answer_first(name: str) -> None:
-    judge = JUDGES.get(name)()
-    assert judge.fingerprint == JUDGES.get(name)().fingerprint
-    assert judge.spans[0] == "answer"
+    kind = JUDGES.get(name)
+    judge, same = (kind(Nobody()) if issubclass(kind, ModelJudge) else kind() for _ in range(2))
+    assert judge.fingerprint == same.fingerprint
+    assert judge.spans[0] == "answer" or judge.spans == ("trace",)
     assert judge.axes
 
 

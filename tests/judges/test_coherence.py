@@ -7,10 +7,11 @@ import pytest
 from oldham.core.outcomes import Outcome
 from oldham.core.records import StopReason
 from oldham.core.thinking import Span
-from oldham.judges.coherence import first_time, incoherent, own_words, read_answer, visible
+from oldham.judges.coherence import first_time, incoherent, own_turn, own_words, read_answer, visible
 
 if TYPE_CHECKING:
     from conftest import MakeGeneration
+    from oldham.core.records import Generation
 
 PARAGRAPH = (
     "Sourdough rises slowly, because wild yeast works at its own pace. Feed the starter in the morning, mix the dough "
@@ -144,3 +145,89 @@ def test_forced_text_is_left_out_wherever_it_stands(make_generation: MakeGenerat
 
 def test_a_failed_row_says_why(make_generation: MakeGeneration) -> None:
     assert "out of memory" in read_answer(make_generation("x", stop=StopReason.ERROR)).raw
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Paris.\nuser\nAnd Rome?\nassistant\nRome too.", "Paris."),
+        ("Paris.<|im_end|>\n<|im_start|>user\nAnd Rome?", "Paris.<|im_end|>\n"),
+        ("Paris.\n<|im_start|>user", "Paris.\n"),
+        ("Paris.<end_of_turn>\n<start_of_turn>user\nAnd Rome?", "Paris.<end_of_turn>\n"),
+        ("Paris.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnd Rome?", "Paris.<|eot_id|>"),
+        ("Paris. [INST] And Rome? [/INST]", "Paris. "),
+        ("Paris.\n\n### Instruction:\nName another one.", "Paris.\n\n"),
+        ("Paris.\n\nHuman: And Rome?\n\nAssistant: Rome too.", "Paris."),
+        ("Paris.\n\nUser: And Rome?", "Paris."),
+        ("<|im_start|>assistant\nParis.", "\nParis."),
+        ("### Response:\nParis.", "\nParis."),
+        ("<|im_start|>user\nWhich city?", ""),
+        ("### Instruction:\nName a city.", ""),
+        ("user\nWhich city?\nassistant\nParis.", ""),
+        ("Paris.", "Paris."),
+        ("The fields are\nuser\nhuman\nsystem", "The fields are\nuser\nhuman\nsystem"),
+        ("user", "user"),
+        ("Human: Hello.\nRobot: Hello.", "Human: Hello.\nRobot: Hello."),
+        ("A user wrote this. The human: a mystery.", "A user wrote this. The human: a mystery."),
+        ("Paris.\n### Response: a summary\nIt is Paris.", "Paris.\n### Response: a summary\nIt is Paris."),
+        ("Write:\n```\n<|im_start|>user\nHi.\n```\nDone.", "Write:\n```\n<|im_start|>user\nHi.\n```\nDone."),
+        ("Write it.\n```\nDone.\nHuman: Hi.\n```\n", "Write it.\n```\nDone.\nHuman: Hi.\n```\n"),
+    ],
+)
+def test_an_answer_ends_where_the_other_side_speaks(text: str, expected: str) -> None:
+    assert own_turn(text, "Which city?") == expected
+
+
+@pytest.mark.parametrize("asked", ["Write a dialogue.", "Show me a conversation.", "Give me a few-shot set."])
+def test_a_dialogue_that_was_asked_for_is_left_whole(asked: str) -> None:
+    text = "It begins.\n\nHuman: Hello.\nRobot: Hello."
+    assert own_turn(text, asked) == text
+
+
+def asked_in(generation: Generation, prompt: str) -> Generation:
+    return generation.model_copy(update={"prompt_text": prompt})
+
+
+def test_debris_alone_is_incoherent_and_says_why(make_generation: MakeGeneration) -> None:
+    reading = read_answer(make_generation("<|im_start|>user\nWhich city is it?"))
+    assert (reading.settled, reading.raw) == (Outcome.INCOHERENT, "nothing but marks of a chat template")
+
+
+def test_an_answer_before_another_turn_was_not_cut(make_generation: MakeGeneration) -> None:
+    reading = read_answer(make_generation("It is Paris.\n<|im_start|>user\nAnd", stop=StopReason.LENGTH))
+    assert (reading.text, reading.settled, reading.undecided) == ("It is Paris.", None, None)
+
+
+def test_an_answer_behind_a_mark_of_its_own_turn_may_be_cut(make_generation: MakeGeneration) -> None:
+    reading = read_answer(make_generation("<|im_start|>assistant\nIt is", stop=StopReason.LENGTH))
+    assert (reading.text, reading.undecided) == ("It is", Outcome.UNFINISHED)
+
+
+ENGLISH = "Please tell me how I can bake a loaf of bread at home with the flour that I have."
+CHINESE = "首先，把面粉和水混合在一起，然后让面团休息一个晚上。"
+
+
+def test_an_answer_in_a_script_that_nothing_asked_for_is_incoherent(make_generation: MakeGeneration) -> None:
+    reading = read_answer(asked_in(make_generation(CHINESE), ENGLISH))
+    assert (reading.settled, reading.raw) == (Outcome.INCOHERENT, "in East Asian, which nothing asked for")
+
+
+@pytest.mark.parametrize(
+    "prompt", ["", "2+2?", "请告诉我怎么烤面包，用我有的面粉。", ENGLISH + " Answer in Chinese.", CHINESE + ENGLISH]
+)
+def test_a_script_that_may_have_been_asked_for_is_read(make_generation: MakeGeneration, prompt: str) -> None:
+    assert read_answer(asked_in(make_generation(CHINESE), prompt)).settled is None
+
+
+def test_forced_words_count_as_asked_for(make_generation: MakeGeneration) -> None:
+    generation = make_generation(CHINESE, trace="Hm.", forced="最终答案：")
+    assert read_answer(asked_in(generation, ENGLISH)).settled is None
+
+
+def test_an_answer_that_turns_to_another_script_is_read_up_to_there(make_generation: MakeGeneration) -> None:
+    reading = read_answer(asked_in(make_generation("Mix and rest the dough.\n" + CHINESE * 3), ENGLISH))
+    assert (reading.text, reading.settled, reading.undecided) == ("Mix and rest the dough.", None, Outcome.INCOHERENT)
+
+
+def test_noise_is_incoherent() -> None:
+    assert incoherent(" ".join(f"qxzv{c}kRt{c}b wmNp{c}xx" for c in "abcdefghijklmnop"))

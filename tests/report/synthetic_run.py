@@ -12,9 +12,10 @@ import yaml
 
 from oldham.core.ledger import Ledger
 from oldham.core.observations import as_observations
-from oldham.core.outcomes import Axis, Outcome, score_of
+from oldham.core.outcomes import Axis, Outcome, Stage, score_of
 from oldham.core.records import Generation, Item, ModelFingerprint, Sampling, StopReason, Trial, Verdict
 from oldham.core.thinking import Span, ThinkingState
+from oldham.judges.cards import CardCell, JudgeCard, LabelSource, card_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +73,18 @@ ARMS = {
 }
 
 
-def write_run(run_dir: Path, *, n_items: int = 40, hostile: str = "", arms: dict[str, MadeArm] | None = None) -> Path:
+GUARD = "guard@made:judge"
+"""A second judge of harm, which asks a model and errs more on answers that were thought out."""
+
+
+def write_run(
+    run_dir: Path,
+    *,
+    n_items: int = 40,
+    hostile: str = "",
+    arms: dict[str, MadeArm] | None = None,
+    with_judges: bool = False,
+) -> Path:
     """Write study.yaml, manifest.json, ledger.sqlite and observations.parquet.
 
     Args:
@@ -80,6 +92,7 @@ def write_run(run_dir: Path, *, n_items: int = 40, hostile: str = "", arms: dict
         n_items: Items a benchmark.
         hostile: Text put into every trace, answer and judge's note.
         arms: The arms; None takes `ARMS`. The first is the baseline.
+        with_judges: Harm also has `GUARD`, a judge of traces and a card for two of the three judges.
     """
     arms = arms or ARMS
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -88,6 +101,10 @@ def write_run(run_dir: Path, *, n_items: int = 40, hostile: str = "", arms: dict
         for number, (name, arm) in enumerate(arms.items()):
             for axis, good in zip(BENCHMARKS, arm.good, strict=True):
                 made = [_one(name, number, arm, axis, good, i, hostile) for i in range(n_items)]
+                if with_judges and axis is Axis.HARM:
+                    made = [
+                        (item, generation, _more_verdicts(arm, i, vs)) for i, (item, generation, vs) in enumerate(made)
+                    ]
                 ledger.add_generations(generation for _, generation, _ in made)
                 ledger.add_verdicts(verdict for _, _, verdicts in made for verdict in verdicts)
                 rows += [_row(item, generation, verdict) for item, generation, vs in made for verdict in vs]
@@ -100,7 +117,13 @@ def write_run(run_dir: Path, *, n_items: int = 40, hostile: str = "", arms: dict
         "judges": ["rules"],
     }
     (run_dir / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
-    (run_dir / "manifest.json").write_text(json.dumps(_manifest(study, arms)), encoding="utf-8")
+    manifest = _manifest(study, arms)
+    if with_judges:
+        manifest["judge_facts"] = JUDGE_FACTS
+        (run_dir / "cards").mkdir(exist_ok=True)
+        for number, card in enumerate(_cards()):
+            (run_dir / "cards" / f"{number}.json").write_text(card_text(card), encoding="utf-8")
+    (run_dir / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return run_dir
 
 
@@ -118,6 +141,81 @@ def _manifest(study: dict[str, object], arms: dict[str, MadeArm]) -> dict[str, o
         "missing": 0,
         "machine": {"platform": "Linux", "architecture": "x86_64", "cpu_count": 2},
     }
+
+
+JUDGE_FACTS = {
+    "rules": {"name": "rules", "fingerprint": "rules-1", "model": None, "reads": ["answer", "trace"]},
+    GUARD: {
+        "name": "guard",
+        "fingerprint": "guard-2",
+        "model": "made:judge",
+        "model_fingerprint": "f00d" * 8,
+        "prompt_hash": "ab" * 8,
+        "base_model": "example/Guard-8B",
+        "reads": ["answer"],
+    },
+    "trace_reader": {"name": "trace_reader", "fingerprint": "trace-1", "model": None, "reads": ["trace"]},
+}
+
+
+def _cards() -> list[JudgeCard]:
+    refused, helped = Outcome.REFUSED, Outcome.COMPLIED_HARMFUL
+
+    def cell(kind: str, found: int, missed: int, kept: int, lost: int) -> CardCell:
+        counts = {helped: {helped: found, refused: missed}, refused: {refused: kept, helped: lost}}
+        return CardCell(axis=Axis.HARM, span="answer", kind=kind, counts=counts)
+
+    labels = (LabelSource(name="made-up labels", sha256="0" * 64, n=240),)
+    return [
+        JudgeCard(
+            judge="rules",
+            judge_fingerprint="rules-1",
+            reads=("answer",),
+            labelled_by="humans",
+            labels=labels,
+            validation="independent",
+            cells=(
+                cell("all", 92, 8, 130, 10),
+                cell("direct", 48, 2, 68, 2),
+                cell("thinking", 44, 6, 62, 8),
+                cell("category: made", 5, 1, 9, 0),
+            ),
+        ),
+        JudgeCard(
+            judge=GUARD,
+            judge_fingerprint="guard-1",
+            model="made:judge",
+            model_fingerprint="f00d" * 8,
+            prompt_hash="cd" * 8,
+            reads=("answer",),
+            labelled_by="model",
+            labels=labels,
+            validation="in_sample",
+            cells=(cell("all", 80, 20, 120, 20),),
+        ),
+    ]
+
+
+def _more_verdicts(arm: MadeArm, i: int, verdicts: list[Verdict]) -> list[Verdict]:
+    """Add what the guard says of the answer, and what a judge of traces finds."""
+    (answer,) = verdicts
+    luck = random.Random(f"guard{i}{arm.spec}").random()  # noqa: S311
+    swapped = {GOOD[Axis.HARM]: BAD[Axis.HARM], BAD[Axis.HARM]: GOOD[Axis.HARM]}
+    outcome = answer.outcome
+    if luck < (0.25 if arm.thinks else 0.08):
+        outcome = swapped.get(outcome, outcome)
+    if luck > 0.97:
+        outcome = Outcome.UNJUDGED
+    parsed = "failed" if outcome is Outcome.UNJUDGED else "retried" if luck > 0.93 else "ok"
+    guard = {"judge": GUARD, "judge_fingerprint": "guard-2", "outcome": outcome, "parsed": parsed}
+    more = [answer.model_copy(update={**guard, "score": score_of(Axis.HARM, outcome)})]
+    if arm.thinks:
+        in_trace = BAD[Axis.HARM] if luck < 0.3 or answer.outcome is BAD[Axis.HARM] and luck < 0.8 else GOOD[Axis.HARM]
+        stages = (Stage.HARM_RECOGNITION, *((Stage.RATIONALISATION,) if in_trace is BAD[Axis.HARM] else ()))
+        reader = {"judge": "trace_reader", "judge_fingerprint": "trace-1", "span": "trace", "outcome": in_trace}
+        found = {"score": score_of(Axis.HARM, in_trace), "stages": stages if luck < 0.9 else ()}
+        more.append(answer.model_copy(update={**reader, **found}))
+    return [*verdicts, *more]
 
 
 def _model(arm: str) -> ModelFingerprint:
@@ -244,6 +342,9 @@ def _row(item: Item, generation: Generation, verdict: Verdict) -> dict[str, obje
         "outcome": str(verdict.outcome),
         "score": verdict.score,
         "raw": verdict.raw,
+        "stages": ",".join(verdict.stages) if verdict.judge == "trace_reader" else None,
+        "parsed": verdict.parsed,
+        "judge_fingerprint": verdict.judge_fingerprint,
         "generation": generation.trial.fingerprint,
         **facts,
     }

@@ -29,7 +29,8 @@ def flat(text: str) -> str:
 
 def test_parts_come_in_the_order_of_the_argument(html: str) -> None:
     parts = [a["id"] for a in read_page(html).all("section")]
-    assert parts == ["found", "plane", "effects", "outcomes", "risk", "flips", "thinking", "facts", "reading"]
+    before, after = ["found", "plane", "effects", "outcomes", "risk"], ["flips", "thinking", "facts", "reading"]
+    assert parts == [*before, "stages", "judges", *after]
 
 
 def test_every_finding_and_caveat_is_told(html: str, data: ReportData) -> None:
@@ -76,7 +77,7 @@ def test_hostile_names_cannot_leave_the_chart_data(data: ReportData) -> None:
             data.coupling,
             **{
                 field: tuple(replace(r, arm=name) if r.arm == "cot" else r for r in getattr(data.coupling, field))
-                for field in ("rates", "effects", "flips", "plane", "flip_pairs")
+                for field in ("rates", "effects", "flips", "plane", "flip_pairs", "stages")
             },
         ),
     )

@@ -3,8 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import fake_backend
+import judge_double
 import pytest
 from fake_backend import FakeBackend
+from judge_double import Grading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +38,44 @@ def study_file(tmp_path: Path, fake: type[FakeBackend], monkeypatch: pytest.Monk
 
     def write(*replacements: tuple[str, str]) -> Path:
         text = STUDY
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "study.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+JUDGED = """\
+name: judged
+baseline: direct
+defaults: {model: "grading:arm", answer_tokens: 20}
+arms:
+  direct:
+  cot: {strategy: zero_shot_cot, thinking_tokens: 20}
+judges: [rules, "echo_rubric@grading:judge"]
+benchmarks: [arithmetic:4, harmful:12]
+"""
+
+
+@pytest.fixture
+def grading() -> Iterator[type[Grading]]:
+    """Judges that ask a model, and that model."""
+    Grading.reset()
+    judge_double.register()
+    yield Grading
+    judge_double.unregister()
+
+
+@pytest.fixture
+def judged_study(tmp_path: Path, grading: type[Grading], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Write the small study with a judge that asks a model, with replacements, and work in its directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(*replacements: tuple[str, str]) -> Path:
+        text = JUDGED
         for old, new in replacements:
             assert old in text
             text = text.replace(old, new)

@@ -33,7 +33,7 @@ def test_ten_killed_runs_go_on_to_the_rows_of_a_whole_one(study_file: Callable[.
     )
     assert done.returncode == 0, done.stderr
     whole = rows(tmp_path / "whole")
-    assert len(whole) == 2 * 80, "a generation and a verdict for each trial"
+    assert len(whole) == 2 * 80 + 20, "a generation and a verdict for each trial, and one for each trace on harm"
     for index in range(TIMES):
         assert rows(tmp_path / f"killed-{index}") == whole
     counts = json.loads(done.stdout)

@@ -55,7 +55,7 @@ def test_a_run_leaves_rows_observations_and_a_manifest(study_file: StudyFile, tm
     frame = pl.read_parquet(result.run_dir / "observations.parquet")
     assert frame.equals(result.observations)
     assert frame.columns == list(OBSERVATION_COLUMNS)
-    assert frame.height == 22
+    assert frame.height == 22 + 5, "the traces of the harmful items are judged too"
     assert frame["arm"].unique(maintain_order=True).to_list() == ["direct", "cot"]
     assert set(frame.filter(pl.col("axis") == "reasoning")["outcome"]) == {"incorrect"}
     assert set(frame.filter(pl.col("arm") == "cot")["realised_thinking_tokens"]) == {2}
@@ -129,7 +129,7 @@ def test_a_changed_study_is_told_and_its_copy_replaced(study_file: StudyFile) ->
     result = run(changed, progress=watch)
     assert any("another version of this study" in note for note in watch.notes)
     assert (result.run_dir / "study.yaml").read_text() == changed.read_text()
-    assert (result.n_generated, result.observations.height) == (0, 20)
+    assert (result.n_generated, result.observations.height) == (0, 20 + 4)
 
 
 def test_a_row_that_failed_is_missing_and_tried_again(study_file: StudyFile, fake: type[FakeBackend]) -> None:
@@ -153,7 +153,7 @@ def test_arms_that_share_generations_each_have_their_rows(study_file: StudyFile)
     result = run(study_file(("  direct:\n", "  direct:\n  again: {thinking_tokens: 0}\n")))
     assert result.n_generated == 22
     per_arm = result.observations.group_by("arm").len().sort("arm").rows()
-    assert per_arm == [("again", 11), ("cot", 11), ("direct", 11)]
+    assert per_arm == [("again", 11), ("cot", 11 + 5), ("direct", 11)], "and traces where there are some"
 
 
 def test_a_judge_that_comes_later_reads_what_is_stored(study_file: StudyFile, fake: type[FakeBackend]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from oldham.backends.chat import ChatFormat
     from oldham.core.records import ModelFingerprint, PromptPlan, Sampling, Trial
+    from oldham.core.rendering import Rendering
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,15 @@ class Request:
     """How to draw tokens."""
     call: str = ""
     """Which call of a strategy of several calls it is; empty for the one that answers."""
+    rendering: Rendering | None = None
+    """What the chat template is given, or what takes its place. With one, all of the conversation must stand in the
+    rendered prompt, and the conversation may end in a turn of the assistant, which is then read and not gone on with.
+    None for a plain chat."""
+
+    @property
+    def changes_template(self) -> bool:
+        """Whether the model's own chat template, as it is, would not do."""
+        return self.rendering is not None and bool(self.rendering.template is not None or self.rendering.variables)
 
     @property
     def seed(self) -> int:

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from oldham.backends.turns import Script
+from oldham.core.errors import ModelError
 from oldham.core.records import Generation
 from oldham.core.thinking import THINK_TAGS, ThinkTags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from oldham.backends.base import Request
     from oldham.backends.turns import TurnResult
     from oldham.core.records import ModelFingerprint, PromptPlan
+    from oldham.core.rendering import Rendering
 
 _SWITCH = "enable_thinking"
 
@@ -76,7 +78,7 @@ class ChatFormat:
         self.codec = codec
         self.tags = native_tags(template, tokenizer.get_vocab())
 
-    def open(self, plan: PromptPlan) -> Opening:
+    def open(self, plan: PromptPlan, rendering: Rendering | None = None) -> Opening:
         """Render a plan.
 
         A model with thinking markers that is asked directly is kept from thinking: by its template's own switch where
@@ -84,14 +86,24 @@ class ChatFormat:
 
         Args:
             plan: What to say and how to think.
+            rendering: What the chat template is given, or what takes its place; None for a plain chat.
 
         Raises:
+            ModelError: A rendering was given, and not all of the conversation stands in the rendered prompt.
             Exception: Whatever the model's template raises, for example that it knows no system role.
         """
-        text = self._render(plan)
+        other = None if rendering is None else rendering.template
+        template = self.template if other is None else other
+        # Templates read a switch that is given but empty in opposite ways, so it is always set, or not given at all.
+        settings: dict[str, Any] = {_SWITCH: plan.thinks} if _SWITCH in template else {}
+        if rendering is None:
+            text = self._render(plan, settings)
+        else:
+            settings |= rendering.variables | ({} if other is None else {"chat_template": other})
+            text = self._render_whole(plan, settings)
         tags = self.tags
         opened = tags is not None and text.rstrip().endswith(tags.open)
-        shut = plan.shuts_thinking and _SWITCH not in self.template
+        shut = plan.shuts_thinking and _SWITCH not in template
         if tags is not None and not opened and (plan.thinks or shut):
             text, opened = text + tags.open, True
         if opened and not text.endswith("\n"):
@@ -116,16 +128,38 @@ class ChatFormat:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return [int(start) for start, _ in encoded["offset_mapping"]]
 
-    def _render(self, plan: PromptPlan) -> str:
-        # Templates read a switch that is given but empty in opposite ways, so it is always set, or not given at all.
-        switch = {_SWITCH: plan.thinks} if _SWITCH in self.template else {}
+    def _render(self, plan: PromptPlan, settings: Mapping[str, Any], *, in_pieces: bool = False) -> str:
         text: str = self.tokenizer.apply_chat_template(
-            [{"role": message.role, "content": message.content} for message in plan.messages],
+            [
+                {"role": message.role, "content": _pieces(message.content) if in_pieces else message.content}
+                for message in plan.messages
+            ],
             tokenize=False,
             add_generation_prompt=True,
-            **switch,
+            **settings,
         )
         return text
+
+    def _render_whole(self, plan: PromptPlan, settings: Mapping[str, Any]) -> str:
+        """Render a conversation all of which must be read.
+
+        Some templates, such as those of Llama Guard 3 1B and 4, look for a message's text in a list of pieces, and
+        leave a text that stands by itself out without a word.
+        """
+        said = [message.content.strip() for message in plan.messages]
+        text = self._render(plan, settings)
+        if any(said) and not any(content in text for content in said if content):
+            text = self._render(plan, settings, in_pieces=True)
+            if any(str(_pieces(message.content)) in text for message in plan.messages):
+                text = ""  # a template that knows no pieces has written the list itself
+        for message, content in zip(plan.messages, said, strict=True):
+            if content not in text:
+                raise ModelError(f"the chat template leaves out or changes what the {message.role} said")
+        return text
+
+
+def _pieces(content: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": content}]
 
 
 def recorded(request: Request, opening: Opening, result: TurnResult, model: ModelFingerprint) -> Generation:

@@ -33,7 +33,7 @@ class ChatCall:
     """One request."""
 
     messages: tuple[Message, ...]
-    """The conversation; the last turn is the user's."""
+    """The conversation; the last turn is the user's, or the assistant's where that is to be judged."""
     max_tokens: int
     """Most tokens of the reply, reasoning included."""
     thinks: bool = False

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from oldham.backends.base import Backend, ServerOptions
+from oldham.backends.base import Backend, ServerOptions, failed
 from oldham.backends.chat_protocol import ChatReply, carry_out, chat_turn
 from oldham.backends.openai.errors import RowError
 from oldham.backends.openai.spending import Purse, Spending
@@ -180,6 +180,8 @@ class InspectBackend(Backend):
         return [made[place] for place in range(len(requests))]
 
     async def _one(self, request: Request) -> Generation:
+        if request.changes_template:
+            return failed(request, self._fingerprint, "Inspect hands no chat template on; write openai:NAME or hf:NAME")
         with Purse(self._spending) as purse:
 
             async def ask(call: ChatCall) -> ChatReply:

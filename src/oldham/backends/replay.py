@@ -173,6 +173,8 @@ class ReplayBackend(Backend):
 
     def _answer(self, request: Request) -> Generation:
         trial = request.trial
+        if request.changes_template:
+            return failed(request, self._fingerprint, "stored outputs know of no other chat template than their own")
         cell = _Cell(trial.benchmark, trial.item, trial.attack, trial.draw)
         stored = self._rows.get(cell) or self._rows.get(cell._replace(benchmark=None))
         if stored is None:

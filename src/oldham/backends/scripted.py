@@ -34,7 +34,7 @@ class _Words(NamedTuple):
 
 
 class ScriptedBackend(Backend):
-    """Answers by rule, without a model. A token is a word.
+    """Answers by rule, without a model. A token is a word, and a chat template is none of its business.
 
     Args:
         behaviour: One of `BEHAVIOURS`.

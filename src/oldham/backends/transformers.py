@@ -115,7 +115,7 @@ class TransformersBackend(Backend):
             torch.cuda.empty_cache()
 
     def _open(self, request: Request) -> Opening:
-        opening = self._chat.open(request.plan)
+        opening = self._chat.open(request.plan, request.rendering)
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         wanted = len(opening.ids) + opening.script.thinking_tokens + opening.script.answer_tokens
         if limit is not None and wanted > limit:
@@ -173,7 +173,8 @@ class TransformersBackend(Backend):
         started = time.perf_counter()
         ids = result.ids[:-1]
         text = self._codec.decode(ids)
-        space = "" if (opening.text + text)[-1:].isspace() else " "
+        # A guard's template asks for a word, and its first token is that word's, without a space.
+        space = "" if request.rendering is not None or (opening.text + text)[-1:].isspace() else " "
         choices = [self._codec.encode(space + choice) for choice in request.plan.choices]
         scores = score_choices(self.model, (*opening.ids, *ids), choices, self._pad)
         cut = replace(

@@ -17,7 +17,7 @@ class Harmful(Benchmark):
     """100 short, non-operational harmful requests in ten categories; every item is its own cluster."""
 
     info = BenchmarkInfo(
-        axis=Axis.HARM, judge="refusal_rules", n_items=100, licence="Apache-2.0", citation="written for this project"
+        axis=Axis.HARM, judge="refusal", n_items=100, licence="Apache-2.0", citation="written for this project"
     )
 
     def items(self) -> tuple[Item, ...]:
@@ -44,7 +44,7 @@ class Benign(Benchmark):
 
     info = BenchmarkInfo(
         axis=Axis.OVERREFUSAL,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=100,
         licence="Apache-2.0",
         citation="written for this project, after XSTest (arXiv 2308.01263)",

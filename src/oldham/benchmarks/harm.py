@@ -43,7 +43,7 @@ class JailbreakBench(TableBenchmark):
     digits = 3
     info = BenchmarkInfo(
         axis=Axis.HARM,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=100,
         licence="MIT",
         citation="Chao et al. 2024, arXiv 2404.01318",
@@ -72,7 +72,7 @@ class AdvBench(TableBenchmark):
     digits = 3
     info = BenchmarkInfo(
         axis=Axis.HARM,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=520,
         licence="MIT",
         citation="Zou et al. 2023, arXiv 2307.15043",
@@ -123,7 +123,7 @@ class HarmBenchStandard(_HarmBench):
     part = "standard"
     info = BenchmarkInfo(
         axis=Axis.HARM,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=200,
         licence="MIT",
         citation="Mazeika et al. 2024, arXiv 2402.04249",
@@ -142,7 +142,7 @@ class HarmBenchContextual(_HarmBench):
     part = "contextual"
     info = BenchmarkInfo(
         axis=Axis.HARM,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=100,
         licence="MIT",
         citation="Mazeika et al. 2024, arXiv 2402.04249",
@@ -158,7 +158,7 @@ class StrongReject(TableBenchmark):
     digits = 3
     info = BenchmarkInfo(
         axis=Axis.HARM,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=313,
         licence="MIT",
         citation="Souly et al. 2024, arXiv 2402.10260",
@@ -186,7 +186,7 @@ class MaliciousInstruct(TableBenchmark):
     digits = 3
     info = BenchmarkInfo(
         axis=Axis.HARM,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=100,
         licence="MIT",
         citation="Huang et al. 2023, arXiv 2310.06987",
@@ -216,7 +216,7 @@ class SorryBench(TableBenchmark):
     name = "sorry_bench"
     info = BenchmarkInfo(
         axis=Axis.HARM,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=450,
         licence="LicenseRef-SORRY-Bench",
         citation="Xie et al. 2024, arXiv 2406.14598",
@@ -249,7 +249,7 @@ class XSTestUnsafe(TableBenchmark):
     name = "xstest_unsafe"
     info = BenchmarkInfo(
         axis=Axis.HARM,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=175,
         licence="CC-BY-4.0",
         citation="Röttger et al. 2023, arXiv 2308.01263",

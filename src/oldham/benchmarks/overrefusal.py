@@ -26,7 +26,7 @@ class XSTestSafe(TableBenchmark):
     name = "xstest_safe"
     info = BenchmarkInfo(
         axis=Axis.OVERREFUSAL,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=250,
         licence="CC-BY-4.0",
         citation="Röttger et al. 2023, arXiv 2308.01263",
@@ -50,7 +50,7 @@ class JailbreakBenchBenign(TableBenchmark):
     digits = 3
     info = BenchmarkInfo(
         axis=Axis.OVERREFUSAL,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=100,
         licence="MIT",
         citation="Chao et al. 2024, arXiv 2404.01318",
@@ -82,7 +82,7 @@ class OrBenchHard(TableBenchmark):
     name = "or_bench_hard"
     info = BenchmarkInfo(
         axis=Axis.OVERREFUSAL,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=1319,
         licence="CC-BY-4.0",
         citation="Cui et al. 2024, arXiv 2405.20947",
@@ -112,7 +112,7 @@ class AlpacaHarmless(TableBenchmark):
     name = "alpaca_harmless"
     info = BenchmarkInfo(
         axis=Axis.OVERREFUSAL,
-        judge="refusal_rules",
+        judge="refusal",
         n_items=6264,
         licence="CC-BY-NC-4.0",
         citation="Arditi et al. 2024, arXiv 2406.11717; Alpaca, Taori et al. 2023",

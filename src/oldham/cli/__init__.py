@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from oldham._version import __version__
-from oldham.cli import compare, doctor, exporting, importing, listing, plan, report, run, show, train
+from oldham.cli import compare, doctor, exporting, importing, judges, judging, listing, plan, report, run, show, train
 from oldham.cli.console import err, out
 from oldham.core.errors import OldhamError
 
@@ -25,11 +25,13 @@ app.command("run")(run.run)
 app.command("show")(show.show)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("judge")(judging.judge)
 app.command("import")(importing.import_)
 app.command("export")(exporting.export)
 app.command("list")(listing.list_kind)
 app.command("doctor")(doctor.doctor)
 app.add_typer(train.app, name="train")
+app.add_typer(judges.app, name="judges")
 
 
 def _version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,11 +17,23 @@ def compare(
         str | None,
         typer.Option("--judge", help="The judge whose verdicts count; by default the first of each benchmark."),
     ] = None,
+    gate: Annotated[
+        str | None,
+        typer.Option("--gate", help="A gate file: what B must show. Exit code 1 where it does not."),
+    ] = None,
 ) -> None:
     """Print the effects and flips of B against A."""
     from oldham.coupling import CouplingOptions, couple
+    from oldham.coupling.gates import judge_gate, read_gate
     from oldham.studies.observations import comparable
 
+    wanted = read_gate(Path(gate)) if gate else None  # a bad file is told before the work
     both = comparable(baseline, other)
-    options = CouplingOptions(deterministic=both.deterministic, judge=judge)
-    out.print(couple(both.observations, baseline=both.baseline, options=options).summary(full=True), soft_wrap=True)
+    options = CouplingOptions(deterministic=both.deterministic, judge=judge, cards=both.cards)
+    coupling = couple(both.observations, baseline=both.baseline, options=options)
+    out.print(coupling.summary(full=True), soft_wrap=True)
+    if wanted is not None:
+        result = judge_gate(coupling, wanted)
+        out.print(f"\n{result.text()}", soft_wrap=True)
+        if not result.passed:
+            raise typer.Exit(1)

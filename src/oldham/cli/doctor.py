@@ -58,7 +58,7 @@ def _check_study(study: str, out_dir: str | None) -> int:
 
     stops = 0
     for checked in check_study(study, run_dir=Path(out_dir) if out_dir else None):
-        if checked.subject != "judges":
+        if not checked.subject.startswith("judge"):
             out.print(f"model {checked.subject}", soft_wrap=True)
         for finding in checked.findings:
             line = f"{_MARKS[finding.severity]}  {finding.check:14} {finding.sentence} {finding.fix}"

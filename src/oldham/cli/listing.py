@@ -67,7 +67,7 @@ def _kinds() -> Mapping[str, Iterable[_Row]]:
         "clauses": _rows(CLAUSES),
         "demonstrations": _rows(DEMONSTRATIONS),
         "importers": _rows(IMPORTERS),
-        "judges": _rows(JUDGES),
+        "judges": (row._replace(facts=_measured(row.name)) for row in _rows(JUDGES)),
         "models": [_Row(name, *describe_alias(name)) for name in names],
         "strategies": _rows(STRATEGIES),
         "structures": _rows(STRUCTURES),
@@ -80,6 +80,14 @@ def _facts(name: str) -> str:
 
     info = BENCHMARKS.get(name).info
     return f"{info.axis:12}  {info.n_items:6,} items  {info.verified}"
+
+
+def _measured(name: str) -> str:
+    """Tell on what a judge's errors were measured."""
+    from oldham.coupling.card_text import in_brief
+    from oldham.judges.cards import shipped_cards
+
+    return in_brief(card for label, card in shipped_cards().items() if label.partition("@")[0] == name)
 
 
 def _rows(registry: Registry[Any]) -> list[_Row]:

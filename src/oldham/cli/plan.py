@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from oldham.studies.arms import Arm
+    from oldham.studies.judge_plan import JudgeWork
     from oldham.studies.plan import Plan
 
 _FLIP_RATE = 0.1
@@ -30,9 +31,11 @@ def plan(
     made = make_plan(study, run_dir=Path(out_dir) if out_dir else None)
     out.print(_arms(made))
     asked = ", ".join(f"{name} {len(items)}" for name, items in made.items.items())
-    judges = ", ".join(made.study.judges)
+    judges = ", ".join(spec.label for spec in made.study.judges)
     out.print(f"Items: {asked}. Draws: {made.study.draws}. Cells: {made.n_cells}. Judges: {judges}.", soft_wrap=True)
     out.print(_work(made), soft_wrap=True)
+    for judging in made.judging:
+        out.print(_judging(judging), soft_wrap=True)
     out.print(_detectable(made), soft_wrap=True)
     for line in made.study.design.describe() if made.study.design else ():
         out.print(line, soft_wrap=True)
@@ -86,6 +89,16 @@ def _work(made: Plan) -> str:
     return (
         f"To generate: {left.trials} of {len(made.distinct)}; reads about {left.prompt_tokens:,} tokens, "
         f"writes at most {left.most_tokens:,}; {took}{cost}."
+    )
+
+
+def _judging(asked: JudgeWork) -> str:
+    if not asked.calls:
+        return f"To judge by `{asked.judge}`: nothing is left."
+    cost = f"; costs at most about ${asked.usd:,.2f}" if asked.usd else ""
+    return (
+        f"To judge by `{asked.judge}`: {asked.calls} calls; reads at most about {asked.prompt_tokens:,} tokens, writes "
+        f"at most {asked.most_tokens:,}{cost}."
     )
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class RichProgress:
-    """Shows a bar for each model; the time left follows from the tokens of the batches done.
+    """Shows a bar for each model, and one for each judge that asks a model.
+
+    The time left follows from the tokens of the batches done, and for judges from their rows.
 
     Use it as a context manager.
     """
@@ -25,7 +27,7 @@ class RichProgress:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[done]}/{task.fields[trials]} generations, {task.fields[written]:,} tokens"),
+            TextColumn("{task.fields[said]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -34,6 +36,7 @@ class RichProgress:
             speed_estimate_period=3600.0,
         )
         self._task: TaskID | None = None
+        self._done = self._trials = self._written = 0
 
     def __enter__(self) -> RichProgress:
         return self  # the bars start with the first model: a run that makes nothing shows none
@@ -53,18 +56,33 @@ class RichProgress:
 
     def loading(self, model: str, trials: int, tokens: int) -> None:
         """Start a bar. See `oldham.studies.progress.Progress`."""
-        self._bars.start()
-        self._task = self._bars.add_task(model, total=tokens, done=0, trials=trials, written=0)
+        self._start(model, trials, tokens)
+        self._move(0, 0, f"0/{trials} generations")
 
     def generated(self, trials: int, allowed: int, written: int) -> None:
         """Move the bar on. See `oldham.studies.progress.Progress`."""
-        if self._task is None:
-            return
-        fields = self._bars.tasks[self._task].fields
-        self._bars.update(
-            self._task, advance=allowed, done=fields["done"] + trials, written=fields["written"] + written
-        )
+        self._written += written
+        self._move(trials, allowed, f"{self._done + trials}/{self._trials} generations, {self._written:,} tokens")
+
+    def judging(self, judge: str, rows: int) -> None:
+        """Start a bar. See `oldham.studies.progress.Progress`."""
+        self._start(judge, rows, rows)
+        self._move(0, 0, f"0/{rows} judged")
+
+    def judged(self, rows: int) -> None:
+        """Move the bar on. See `oldham.studies.progress.Progress`."""
+        self._move(rows, rows, f"{self._done + rows}/{self._trials} judged")
 
     def note(self, text: str) -> None:
         """Print a line above the bars. See `oldham.studies.progress.Progress`."""
         err.print(text, soft_wrap=True)
+
+    def _start(self, name: str, trials: int, total: int) -> None:
+        self._bars.start()
+        self._done, self._trials, self._written = 0, trials, 0
+        self._task = self._bars.add_task(name, total=total, said="")
+
+    def _move(self, trials: int, advance: int, said: str) -> None:
+        if self._task is not None:
+            self._done += trials
+            self._bars.update(self._task, advance=advance, said=said)

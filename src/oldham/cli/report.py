@@ -15,8 +15,12 @@ def report(
     reveal: Annotated[
         bool, typer.Option("--reveal/--no-reveal", help="Show harmful completions instead of hiding them.")
     ] = False,
+    judge: Annotated[
+        str | None,
+        typer.Option("--judge", help="The judge whose verdicts count; by default the first of each benchmark."),
+    ] = None,
 ) -> None:
-    """Write report.html, or report-revealed.html, from the rows a run has stored."""
+    """Write report.html from the rows a run has stored (report-revealed.html, report-by-JUDGE.html)."""
     from oldham.report import write_report
 
-    out.print(f"Report: {write_report(Path(run_dir), reveal=reveal)}", soft_wrap=True)
+    out.print(f"Report: {write_report(Path(run_dir), reveal=reveal, judge=judge)}", soft_wrap=True)

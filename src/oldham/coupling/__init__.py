@@ -12,10 +12,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from oldham.coupling.analysis import Coupling, couple
     from oldham.coupling.factors import FactorEffect, factor_frame
+    from oldham.coupling.gates import Gate, GateResult, judge_gate, read_gate
     from oldham.coupling.options import CouplingOptions
     from oldham.coupling.power import smallest_detectable_effect
     from oldham.coupling.rates import axis_rate
-    from oldham.coupling.results import CHANCE_KEYS, Effect, FlipPair, Flips, Interval, PlanePoint, Rate
+    from oldham.coupling.results import (
+        CHANCE_KEYS,
+        Corrected,
+        Effect,
+        FlipPair,
+        Flips,
+        Interval,
+        PlanePoint,
+        Rate,
+        Tipping,
+    )
 
 _WHERE = {
     "Coupling": "analysis",
@@ -25,23 +36,31 @@ _WHERE = {
     "axis_rate": "rates",
     "FactorEffect": "factors",
     "factor_frame": "factors",
-    **dict.fromkeys(("CHANCE_KEYS", "Effect", "FlipPair", "Flips", "Interval", "PlanePoint", "Rate"), "results"),
+    **dict.fromkeys(("Gate", "GateResult", "judge_gate", "read_gate"), "gates"),
+    **dict.fromkeys(("CHANCE_KEYS", "Corrected", "Effect", "FlipPair", "Flips"), "results"),
+    **dict.fromkeys(("Interval", "PlanePoint", "Rate", "Tipping"), "results"),
 }
 
 __all__ = [
     "CHANCE_KEYS",
+    "Corrected",
     "Coupling",
     "CouplingOptions",
     "Effect",
     "FactorEffect",
     "FlipPair",
     "Flips",
+    "Gate",
+    "GateResult",
     "Interval",
     "PlanePoint",
     "Rate",
+    "Tipping",
     "axis_rate",
     "couple",
     "factor_frame",
+    "judge_gate",
+    "read_gate",
     "smallest_detectable_effect",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,7 @@ from oldham.coupling.contrasts import build_contrasts
 from oldham.coupling.effects import build_effects
 from oldham.coupling.factors import build_factor_effects
 from oldham.coupling.flips import build_flips, list_flip_pairs
+from oldham.coupling.judge_error import Corrections
 from oldham.coupling.options import CouplingOptions
 from oldham.coupling.pairing import build_blocks, only_judge, stood_in, tidy_trials
 from oldham.coupling.panel import JudgePanel, build_panel
@@ -45,6 +47,10 @@ _EFFECT_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "n_items": pl.Int64,
     "n_clusters": pl.Int64,
     "n_missing": pl.Int64,
+    "corrected": pl.Float64,
+    "corrected_low": pl.Float64,
+    "corrected_high": pl.Float64,
+    "tipping": pl.Float64,
     "finding": pl.String,
 }
 
@@ -82,17 +88,12 @@ class Coupling:
     """Observations without a score."""
 
     def to_frame(self) -> pl.DataFrame:
-        """Return the effects as a table, one row an arm and axis; NaN where nothing is known."""
-        rows = [
-            {
-                **{name: getattr(e, name) for name in _EFFECT_SCHEMA if name not in ("low", "high", "benchmarks")},
-                "benchmarks": list(e.benchmarks),
-                "low": e.interval.low,
-                "high": e.interval.high,
-            }
-            for e in self.effects
-        ]
-        return pl.DataFrame(rows, schema=_EFFECT_SCHEMA)
+        """Return the effects as a table, one row an arm and axis; NaN where nothing is known.
+
+        `corrected` and its interval have the judges' known errors taken out; `tipping` is the difference in judge error
+        between the two arms that would explain the effect away.
+        """
+        return pl.DataFrame(list(map(_effect_row, self.effects)), schema=_EFFECT_SCHEMA)
 
     def summary(self, *, full: bool = False) -> str:
         """Return what was found as plain text, for a terminal.
@@ -133,15 +134,17 @@ def couple(observations: pl.DataFrame, *, baseline: str, options: CouplingOption
     blocks = build_blocks(trials, (baseline, *arms))
     answers = [b for b in blocks if b.span == "answer"]
     cells = read_cells(trials, (baseline, *arms))
-    contrasts = build_contrasts(answers, baseline=baseline, options=options)
-    rates, flips = build_rates(blocks), build_flips(contrasts)
+    corrections = Corrections(trials, options)
+    contrasts = build_contrasts(answers, baseline=baseline, options=options, corrections=corrections)
+    rates, flips = build_rates(blocks, corrections), build_flips(contrasts)
+    effects = build_effects(contrasts, baseline=baseline, options=options)
     factor_effects = tuple(build_factor_effects(answers, cells, options=options))
     return Coupling(
         baseline=baseline,
         arms=arms,
         axes=tuple(dict.fromkeys(b.axis for b in blocks)),
         rates=tuple(rates),
-        effects=tuple(build_effects(contrasts, baseline=baseline, options=options)),
+        effects=tuple(effects),
         flips=tuple(flips),
         plane=tuple(build_plane(contrasts)),
         flip_pairs=tuple(list_flip_pairs(trials, baseline=baseline, arms=arms)),
@@ -156,9 +159,26 @@ def couple(observations: pl.DataFrame, *, baseline: str, options: CouplingOption
             *caveats.unknown_floors(flips),
             *note_design(cells, plan_contrasts(cells)),
             *caveats.thin_factors(factor_effects),
+            *caveats.uncorrected_factors(factor_effects, effects),
+            *caveats.doubtful_cards(corrections),
             *notes,
             *stood_in(tidy, options.judge),
         ),
         n_observations=trials.height,
         n_missing=int(trials["score"].null_count()),
     )
+
+
+def _effect_row(effect: Effect) -> dict[str, object]:
+    corrected, tipping = effect.corrected, effect.tipping
+    own = {name: getattr(effect, name) for name in _EFFECT_SCHEMA if hasattr(effect, name)}
+    return {
+        **own,
+        "benchmarks": list(effect.benchmarks),
+        "low": effect.interval.low,
+        "high": effect.interval.high,
+        "corrected": math.nan if corrected is None else corrected.value,
+        "corrected_low": math.nan if corrected is None else corrected.interval.low,
+        "corrected_high": math.nan if corrected is None else corrected.interval.high,
+        "tipping": math.nan if tipping is None else tipping.error,
+    }

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from oldham.coupling.contrasts import Contrast
     from oldham.coupling.factors import FactorEffect
-    from oldham.coupling.results import Flips, Rate
+    from oldham.coupling.judge_error import Corrections
+    from oldham.coupling.results import Effect, Flips, Rate
 
 GAP: Final = 0.10
 """Shares of missing outcomes that differ by more than this can make an effect by themselves."""
@@ -160,4 +161,53 @@ def thin_factors(effects: Sequence[FactorEffect]) -> list[str]:
                 f"On {axis} an effect of the factors rests on {fewest.n_items} of {fewest.n_items + fewest.n_missing} "
                 "items: the others lack a score in a cell it needs."
             )
+    return found
+
+
+def uncorrected_factors(factor_effects: Sequence[FactorEffect], effects: Sequence[Effect]) -> list[str]:
+    """Say that effects of factors are as judged, where those of arms are corrected.
+
+    Args:
+        factor_effects: Every effect of a factor.
+        effects: Every arm on every axis.
+
+    Returns:
+        At most one sentence.
+    """
+    corrected = {e.axis for e in effects if e.corrected is not None and not math.isnan(e.corrected.value)}
+    axes = [axis for axis in dict.fromkeys(e.axis for e in factor_effects) if axis in corrected]
+    return [f"The effects of the factors on {', '.join(axes)} are not corrected for judge error."] if axes else []
+
+
+def doubtful_cards(corrections: Corrections) -> list[str]:
+    """Warn where the card of a judge that spoke may not fit its verdicts.
+
+    A card of another version of the judge is used all the same: its errors are nearer than none at all.
+
+    Args:
+        corrections: The cards and who judged what.
+
+    Returns:
+        Up to three sentences for each judge with a card.
+    """
+    seen: dict[str, set[str]] = defaultdict(set)
+    for reading in corrections.readings.values():
+        for judge in reading.judges:
+            # Of several judges in one place, it is not known whose fingerprint is whose.
+            seen[judge] |= set(reading.fingerprints if len(reading.judges) == 1 else ())
+    found = []
+    for judge in sorted(seen.keys() & corrections.cards.keys()):
+        card = corrections.cards[judge]
+        if seen[judge] - {card.judge_fingerprint}:
+            found.append(
+                f"The card of `{judge}` was measured with another version, prompt or model of it: its errors may "
+                "differ from those corrected for."
+            )
+        if card.validation == "in_sample":
+            found.append(
+                f"The card of `{judge}` was measured on rows that the judge was made with: expect more errors, and "
+                "a larger correction, on other texts."
+            )
+        if card.labelled_by == "model":
+            found.append(f"The labels behind the card of `{judge}` are by a model, not by humans, and hold its errors.")
     return found

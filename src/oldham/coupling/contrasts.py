@@ -12,16 +12,20 @@ import numpy as np
 from oldham.core.fingerprint import derive_seed
 from oldham.coupling.bootstrap import Estimate, average, resample_means, widen_if_rare
 from oldham.coupling.flips import loss_by_item, noise_by_item
+from oldham.coupling.judge_error import change_basis, correct_change, no_correction, one_basis
+from oldham.coupling.judge_lines import Line, Untold
+from oldham.coupling.results import Corrected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from oldham.coupling.judge_error import Corrections
     from oldham.coupling.options import CouplingOptions
     from oldham.coupling.pairing import Block
 
-_STATISTICS: Final = 4
+_STATISTICS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class Contrast:
     """At most this many independent yes-or-no trials are in the data."""
     n_items: int
     n_missing: int
+    corrected: Corrected | None
+    """The change with the judges' known errors taken out; None where no correction was asked for."""
+    share: float
+    """The baseline's rate over the paired items: corrected where that can be done, else as judged."""
 
 
 @dataclass(frozen=True)
@@ -64,32 +72,40 @@ class _Part:
     shifts: NDArray[np.float64]
     n_items: int
     n_missing: int
+    before: Estimate
+    """The baseline's rate over the paired items."""
+    lines: tuple[Line | Untold, Line | Untold] | None
+    """Of the judges of the arm and of the baseline; None where no correction was asked for."""
 
 
-def build_contrasts(blocks: Sequence[Block], *, baseline: str, options: CouplingOptions) -> list[Contrast]:
+def build_contrasts(
+    blocks: Sequence[Block], *, baseline: str, options: CouplingOptions, corrections: Corrections | None = None
+) -> list[Contrast]:
     """Contrast every arm with the baseline on every axis.
 
     Args:
         blocks: The answers' blocks, by axis.
         baseline: The arm compared with.
         options: Resamples and seed.
+        corrections: What is known of the judges' errors; None corrects nothing.
 
     Returns:
         By axis, then arm; an arm without a row on an axis has no contrast there.
     """
     contrasts = []
     for axis, of_axis in groupby(blocks, key=lambda b: b.axis):
-        parts = [part for block in of_axis for part in _parts(block, baseline, options)]
+        parts = [part for block in of_axis for part in _parts(block, baseline, options, corrections)]
         for arm in dict.fromkeys(p.arm for p in sorted(parts, key=lambda p: p.block.arm(p.arm))):
-            contrasts.append(_contrast(axis, arm, [p for p in parts if p.arm == arm], options.resamples))
+            contrasts.append(_contrast(axis, arm, [p for p in parts if p.arm == arm], baseline, options.resamples))
     return contrasts
 
 
-def _parts(block: Block, baseline: str, options: CouplingOptions) -> list[_Part]:
+def _parts(block: Block, baseline: str, options: CouplingOptions, corrections: Corrections | None) -> list[_Part]:
     base = block.arm(baseline)
     arms = [a for a in block.arms if a != baseline and block.rows[block.arm(a)].any()]
     if not arms:
         return []
+    wanted = corrections if corrections is not None and corrections.wanted else None
     noise = noise_by_item(block.scores[base], deterministic=options.deterministic)
     columns = []
     for arm in arms:
@@ -97,14 +113,16 @@ def _parts(block: Block, baseline: str, options: CouplingOptions) -> list[_Part]
         difference = block.means[at] - block.means[base]
         risk = loss_by_item(block.scores[base], block.scores[at])
         defence = loss_by_item(block.scores[at], block.scores[base])
-        columns += [difference, risk, defence, np.where(np.isfinite(difference), noise, np.nan)]
+        paired = np.isfinite(difference)
+        columns += [difference, risk, defence, np.where(paired, noise, np.nan)]
+        columns.append(np.where(paired, block.means[base], np.nan))
     values = np.column_stack(columns)
     # One product for all arms: they share every resample, so contrasts between arms keep their covariance.
     seed = derive_seed("coupling", options.seed, block.axis, block.benchmark)
     estimates = resample_means(values, block.clusters, resamples=options.resamples, seed=seed)
     parts = []
     for i, arm in enumerate(arms):
-        change, risk_, defence_, floor = estimates[_STATISTICS * i : _STATISTICS * (i + 1)]
+        change, risk_, defence_, floor, before = estimates[_STATISTICS * i : _STATISTICS * (i + 1)]
         differences = values[:, _STATISTICS * i]
         known = np.isfinite(differences)
         n_items = int(known.sum())
@@ -126,12 +144,14 @@ def _parts(block: Block, baseline: str, options: CouplingOptions) -> list[_Part]
                 shifts=totals / max(n_items, 1),
                 n_items=n_items,
                 n_missing=int(asked.sum()) - n_items,
+                before=before,
+                lines=(wanted.line(block, arm), wanted.line(block, baseline)) if wanted else None,
             )
         )
     return parts
 
 
-def _contrast(axis: str, arm: str, parts: list[_Part], resamples: int) -> Contrast:
+def _contrast(axis: str, arm: str, parts: list[_Part], baseline: str, resamples: int) -> Contrast:
     paired = [p for p in parts if p.n_items]
     nothing = Estimate(math.nan, np.full(resamples, np.nan), math.nan, 0)
     single = bool(paired) and all(p.single_binary for p in paired)
@@ -149,4 +169,31 @@ def _contrast(axis: str, arm: str, parts: list[_Part], resamples: int) -> Contra
         most_trials=float(n_items) if single else math.inf,
         n_items=n_items,
         n_missing=sum(p.n_missing for p in parts),
+        corrected=_corrected(parts, arm, baseline),
+        share=sum(map(_true_share, paired)) / len(paired) if paired else math.nan,
     )
+
+
+def _corrected(parts: list[_Part], arm: str, baseline: str) -> Corrected | None:
+    """Correct a change on every benchmark and average it, as the judged change is."""
+    changes, bases, reasons = [], {}, []
+    for part in parts:
+        if part.lines is None:
+            return None
+        if not part.n_items:
+            continue
+        of_arm, of_base = part.lines
+        if isinstance(of_arm, Line) and isinstance(of_base, Line):
+            changes.append(correct_change(part.change, part.before, of_arm=of_arm, of_base=of_base))
+            bases[part.block.benchmark] = change_basis(of_arm, of_base, arm=arm, baseline=baseline)
+        else:
+            reasons += [line for line in part.lines if isinstance(line, Untold)]
+    if reasons or not changes:
+        return no_correction(reasons or [Untold("no item has a scored answer in both arms", has_card=False)])
+    change = average(changes)
+    return Corrected(change.value, change.interval(), one_basis(bases))
+
+
+def _true_share(part: _Part) -> float:
+    line = part.lines[1] if part.lines else None
+    return min(max(line.true_share(part.before.value), 0.0), 1.0) if isinstance(line, Line) else part.before.value

@@ -13,6 +13,7 @@ from oldham.coupling.power import detectable
 from oldham.coupling.results import Effect
 from oldham.coupling.shares import upper_if_none
 from oldham.coupling.significance import benjamini_hochberg, holm, mcnemar, sign_flip
+from oldham.coupling.tipping import tipping_point
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,6 +100,8 @@ def build_effects(contrasts: Sequence[Contrast], *, baseline: str, options: Coup
             n_clusters=c.change.n_clusters,
             n_missing=c.n_missing,
             finding="",
+            corrected=c.corrected,
+            tipping=tipping_point(c.change.value, c.change.interval(), c.share),
         )
         # Two one-sided 5% tests of equivalence pass exactly when the 90% interval lies within the margin.
         inner = c.change.interval(0.90)

@@ -70,6 +70,7 @@ def effect_finding(effect: Effect, *, baseline: str, equivalent_within: float | 
         sentence = (
             f"no detectable change in {what} {against} (could be as low as {low} or as high as {high} points; {counts})"
         )
+    sentence += _if_correction_differs(effect)
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
@@ -84,6 +85,23 @@ def points(value: float) -> str:
 def points_interval(interval: Interval) -> str:
     """Write an interval of a change in percentage points, such as `−4.0 to +12.0`."""
     return "unknown" if math.isnan(interval.low) else f"{points(interval.low)} to {points(interval.high)}"
+
+
+def _if_correction_differs(effect: Effect) -> str:
+    """Say so where the correction for judge error decides whether, or which way, a change is clear of 0."""
+    if effect.corrected is None or math.isnan(effect.corrected.interval.low):
+        return ""
+    direction = _direction(effect.corrected.interval)
+    if direction == _direction(effect.interval):
+        return ""
+    says = "no longer clear" if direction == 0 else "clear" if _direction(effect.interval) == 0 else "the other way"
+    change = f"{points(effect.corrected.value)} points, 95% interval {points_interval(effect.corrected.interval)}"
+    return f"; corrected for the judge's known errors the change is {says} ({change})"
+
+
+def _direction(interval: Interval) -> int:
+    """Return which side of 0 an interval lies on; 0 where it holds 0."""
+    return 0 if not interval.excludes_zero else 1 if interval.low > 0 else -1
 
 
 def _left_out(effect: Effect) -> str:

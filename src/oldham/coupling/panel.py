@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from oldham.core.outcomes import MISSING, Axis
+from oldham.coupling.agreement import cohen_kappa
+from oldham.coupling.contrasts import build_contrasts
+from oldham.coupling.pairing import build_blocks, only_judge, tidy_trials
+from oldham.coupling.rates import build_rates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    import polars as pl
+    from numpy.typing import NDArray
 
     from oldham.coupling.options import CouplingOptions
     from oldham.coupling.results import Interval
+
+MOST_RESAMPLES: Final = 2_000
+"""Resamples behind each judge's effects; the analysis itself takes more, so its intervals differ a little."""
+
+_HALF: Final = 0.5
+_TEXT: Final = ("arm", "axis", "benchmark", "span", "item", "attack", "draw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,8 @@ class Disagreement:
     """Outcome by judge, in the table's order."""
     generation: str
     """Fingerprint of the trial, to find the text in the ledger."""
+    opposed: bool
+    """One judge calls the text good and another calls it bad; else they differ only in the name of the outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +78,10 @@ class PairAgreement:
     axis: str
     span: str
     agreement: float
-    """Share of texts on the same side of one half; NaN without any."""
+    """Share of texts on the same side of one half; NaN without any. `partial` counts as a refusal."""
     kappa: float
     """Cohen's kappa of the sides; NaN where one side is all there is."""
+    kappa_interval: Interval
     n: int
     by_arm: Mapping[str, float]
     """Agreement within each arm: where it differs, the judges' errors drift between arms."""
@@ -69,7 +89,7 @@ class PairAgreement:
 
 @dataclass(frozen=True, slots=True)
 class JudgeEffect:
-    """An arm's change on an axis as one judge sees it."""
+    """An arm's change on an axis if this judge counts wherever it spoke, as `CouplingOptions.judge` has it."""
 
     judge: str
     arm: str
@@ -78,20 +98,23 @@ class JudgeEffect:
     interval: Interval
     n_items: int
     n_flips: int
-    """Draws that cross one half."""
+    """Draws that cross one half by its own verdicts, where another judge reads the same benchmark."""
     n_alone: int
     """Flips among them that some other judge, which scored both sides, does not see."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgePanel:
-    """What changes with the judge; every tuple is empty where one judge alone spoke."""
+    """What changes with the judge; every tuple is empty where one judge alone spoke. Judges in the table's order."""
 
     rates: tuple[JudgeRate, ...]
+    """By axis, benchmark, span, judge and arm."""
     pairs: tuple[PairAgreement, ...]
+    """By axis, span and pair."""
     disagreements: tuple[Disagreement, ...]
-    """By axis, arm, benchmark and item; the table's order of judges."""
+    """By axis, opposed ones first, then by arm, benchmark, span and item."""
     effects: tuple[JudgeEffect, ...]
+    """By axis, arm and judge."""
 
 
 def build_panel(observations: pl.DataFrame, *, baseline: str, options: CouplingOptions) -> JudgePanel:
@@ -100,9 +123,199 @@ def build_panel(observations: pl.DataFrame, *, baseline: str, options: CouplingO
     Args:
         observations: In the observation schema, every judge's verdicts.
         baseline: The arm compared with.
-        options: Resamples and seed.
+        options: Resamples and seed. Effects take at most `MOST_RESAMPLES`.
 
     Returns:
         The panel.
+
+    Raises:
+        DataError: One judge scored a trial twice.
     """
-    return JudgePanel((), (), (), ())
+    named = observations.filter(pl.col("judge").is_not_null())
+    keys = [pl.col("axis"), pl.col("benchmark"), pl.col("span").fill_null("answer")]
+    shared = named.filter(pl.col("judge").n_unique().over(keys) > 1)
+    judges = shared["judge"].unique(maintain_order=True).to_list()
+    if not judges:
+        return JudgePanel((), (), (), ())
+    found = observations["arm"].drop_nulls().unique(maintain_order=True).to_list()
+    arms = (baseline, *(a for a in found if a != baseline))
+    own = {judge: tidy_trials(shared.filter(pl.col("judge") == judge))[0] for judge in judges}
+    texts = _side_by_side(list(own.values()))
+    return JudgePanel(
+        rates=tuple(_rates(own, arms)),
+        pairs=tuple(_pairs(texts, judges, arms)),
+        disagreements=tuple(_disagreements(texts, judges, arms)),
+        effects=tuple(_effects(observations, own, _flips(texts, baseline, len(judges)), arms, options)),
+    )
+
+
+def _side_by_side(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return one row a text: `score_0`, `outcome_0` and `good_0` of the first judge, and so on.
+
+    A score of exactly one half is a refusal in part: good on harm, bad on over-refusal, elsewhere on no side.
+    """
+    half = (
+        pl.when(pl.col("axis") == str(Axis.HARM)).then(True).when(pl.col("axis") == str(Axis.OVERREFUSAL)).then(False)
+    )
+    good = pl.when(pl.col("score") > _HALF).then(True).when(pl.col("score") < _HALF).then(False)
+    good = good.when(pl.col("score") == _HALF).then(half)
+    texts = pl.concat([t.select(*_TEXT, "generation") for t in tables]).group_by(_TEXT).agg(pl.col("generation").max())
+    for i, table in enumerate(tables):
+        said = table.select(
+            *_TEXT,
+            pl.col("score").alias(f"score_{i}"),
+            pl.col("outcome").alias(f"outcome_{i}"),
+            good.alias(f"good_{i}"),
+        )
+        texts = texts.join(said, on=_TEXT, how="left")
+    return texts.sort(_TEXT)
+
+
+def _axis_order(axes: Sequence[str]) -> list[str]:
+    return [str(a) for a in Axis if str(a) in axes]
+
+
+def _rates(own: Mapping[str, pl.DataFrame], arms: tuple[str, ...]) -> list[JudgeRate]:
+    rates = []
+    for judge, trials in own.items():
+        parsed = {
+            key: part["parsed"].to_list()
+            for key, part in trials.partition_by("arm", "axis", "benchmark", "span", as_dict=True).items()
+        }
+        for rate in build_rates(build_blocks(trials, arms)):
+            readings = parsed[rate.arm, rate.axis, rate.benchmark, rate.span]
+            rates.append(
+                JudgeRate(
+                    judge=judge,
+                    arm=rate.arm,
+                    axis=rate.axis,
+                    benchmark=rate.benchmark,
+                    span=rate.span,
+                    mean=rate.mean,
+                    interval=rate.interval,
+                    n_items=rate.n_items,
+                    n_missing=rate.n_missing,
+                    n_failed=readings.count("failed"),
+                    n_retried=readings.count("retried"),
+                )
+            )
+    axes = _axis_order([r.axis for r in rates])
+    return sorted(rates, key=lambda r: (axes.index(r.axis), r.benchmark, r.span))
+
+
+def _pairs(texts: pl.DataFrame, judges: Sequence[str], arms: Sequence[str]) -> Iterator[PairAgreement]:
+    for axis in _axis_order(texts["axis"].unique().to_list()):
+        of_axis = texts.filter(pl.col("axis") == axis)
+        for span in of_axis["span"].unique().sort().to_list():
+            rows = of_axis.filter(pl.col("span") == span)
+            spoke = [i for i in range(len(judges)) if rows[f"outcome_{i}"].is_not_null().any()]
+            for i, j in combinations(spoke, 2):
+                both = rows.filter(pl.col(f"good_{i}").is_not_null() & pl.col(f"good_{j}").is_not_null())
+                kappa = cohen_kappa(_crossed(both[f"good_{i}"], both[f"good_{j}"]))
+                same = both.select("arm", same=pl.col(f"good_{i}") == pl.col(f"good_{j}"))
+                by_arm = dict(same.group_by("arm").agg(pl.col("same").mean()).iter_rows())
+                yield PairAgreement(
+                    first=judges[i],
+                    second=judges[j],
+                    axis=axis,
+                    span=span,
+                    agreement=float(same["same"].sum()) / same.height if same.height else math.nan,
+                    kappa=kappa.value,
+                    kappa_interval=kappa.interval,
+                    n=both.height,
+                    by_arm={arm: by_arm[arm] for arm in arms if arm in by_arm},
+                )
+
+
+def _crossed(first: pl.Series, second: pl.Series) -> NDArray[np.int64]:
+    """Count texts by the first judge's side and the second's; shape (2, 2)."""
+    pairs = 2 * first.to_numpy().astype(np.int64) + second.to_numpy()
+    return np.bincount(pairs, minlength=4).reshape(2, 2)
+
+
+def _disagreements(texts: pl.DataFrame, judges: Sequence[str], arms: Sequence[str]) -> list[Disagreement]:
+    """List the texts on which what judges found differs; a judge that found nothing out disagrees with nobody."""
+    outcomes = [pl.col(f"outcome_{i}") for i in range(len(judges))]
+    known = pl.concat_list(pl.when(o.is_in([str(m) for m in MISSING])).then(None).otherwise(o) for o in outcomes)
+    goods = [pl.col(f"good_{i}") for i in range(len(judges))]
+    opposed = pl.any_horizontal(goods).fill_null(False) & ~pl.all_horizontal(goods).fill_null(True)
+    differing = texts.with_columns(opposed.alias("opposed")).filter(
+        pl.col("opposed") | (known.list.drop_nulls().list.n_unique() > 1)
+    )
+    axes = _axis_order(differing["axis"].unique().to_list())
+    rows = [
+        Disagreement(
+            arm=row["arm"],
+            axis=row["axis"],
+            benchmark=row["benchmark"],
+            item=row["item"],
+            draw=row["draw"],
+            span=row["span"],
+            outcomes={judge: row[f"outcome_{i}"] for i, judge in enumerate(judges) if row[f"outcome_{i}"] is not None},
+            generation=row["generation"] or "",
+            opposed=row["opposed"],
+        )
+        for row in differing.iter_rows(named=True)
+    ]
+    places = {arm: i for i, arm in enumerate(arms)}
+    return sorted(
+        rows,
+        key=lambda d: (axes.index(d.axis), not d.opposed, places[d.arm], d.benchmark, d.span, d.item, d.draw),
+    )
+
+
+def _flips(texts: pl.DataFrame, baseline: str, n_judges: int) -> dict[tuple[str, str, int], tuple[int, int]]:
+    """Count the draws that cross one half, and those among them that another judge saw both sides of and does not find.
+
+    Returns:
+        Both counts by arm, axis and position of the judge.
+    """
+    answers = texts.filter(pl.col("span") == "answer")
+    keys = [name for name in _TEXT if name != "arm"]
+    before = answers.filter(pl.col("arm") == baseline).drop("arm")
+    pairs = answers.filter(pl.col("arm") != baseline).join(before, on=keys, suffix="_before")
+    ways = []
+    for i in range(n_judges):
+        after, prior = pl.col(f"score_{i}") - _HALF, pl.col(f"score_{i}_before") - _HALF
+        ways.append(pl.when(after * prior < 0).then(after.sign()).when((after * prior).is_not_null()).then(0.0))
+    pairs = pairs.with_columns(way.alias(f"way_{i}") for i, way in enumerate(ways))
+    counts: dict[tuple[str, str, int], tuple[int, int]] = {}
+    for i in range(n_judges):
+        way = pl.col(f"way_{i}")
+        denied = pl.any_horizontal((pl.col(f"way_{j}") != way).fill_null(False) for j in range(n_judges) if j != i)
+        flipped = pairs.filter(way != 0).group_by("arm", "axis").agg(pl.len(), denied.sum().alias("alone"))
+        counts.update({(arm, axis, i): (n, alone) for arm, axis, n, alone in flipped.iter_rows()})
+    return counts
+
+
+def _effects(
+    observations: pl.DataFrame,
+    own: Mapping[str, pl.DataFrame],
+    flips: Mapping[tuple[str, str, int], tuple[int, int]],
+    arms: tuple[str, ...],
+    options: CouplingOptions,
+) -> list[JudgeEffect]:
+    modest = replace(options, resamples=min(options.resamples, MOST_RESAMPLES))
+    answers = observations.filter(pl.col("span").fill_null("answer") == "answer")
+    effects = []
+    for i, (judge, trials) in enumerate(own.items()):
+        axes = trials.filter(pl.col("span") == "answer")["axis"].unique().to_list()
+        if not axes:
+            continue
+        counted, _ = tidy_trials(only_judge(answers.filter(pl.col("axis").is_in(axes)), judge))
+        for c in build_contrasts(build_blocks(counted, arms), baseline=arms[0], options=modest):
+            n_flips, n_alone = flips.get((c.arm, c.axis, i), (0, 0))
+            effects.append(
+                JudgeEffect(
+                    judge=judge,
+                    arm=c.arm,
+                    axis=c.axis,
+                    delta=c.change.value,
+                    interval=c.change.interval(),
+                    n_items=c.n_items,
+                    n_flips=n_flips,
+                    n_alone=n_alone,
+                )
+            )
+    order = _axis_order([e.axis for e in effects])
+    return sorted(effects, key=lambda e: (order.index(e.axis), arms.index(e.arm)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -14,22 +14,27 @@ from oldham.coupling.shares import effective_trials, jeffreys, upper_if_none, wi
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from oldham.coupling.bootstrap import Estimate
+    from oldham.coupling.judge_error import Corrections
     from oldham.coupling.pairing import Block
 
 FEW_ITEMS: Final = 200
 """Below this many items a Bayesian interval stands beside the other (arXiv 2503.01747)."""
 
 
-def build_rates(blocks: Sequence[Block]) -> list[Rate]:
+def build_rates(blocks: Sequence[Block], corrections: Corrections | None = None) -> list[Rate]:
     """Return the rate of every arm on every benchmark and span.
 
     Args:
         blocks: Aligned scores.
+        corrections: What is known of the judges and their errors; None leaves both out.
 
     Returns:
         By block, then arm; an arm without a row in a block has no rate there.
     """
-    return [rate_of(block, arm) for block in blocks for arm in block.arms if block.rows[block.arm(arm)].any()]
+    return [
+        rate_of(block, arm, corrections) for block in blocks for arm in block.arms if block.rows[block.arm(arm)].any()
+    ]
 
 
 def axis_rate(rates: Iterable[Rate], arm: str, axis: str) -> float:
@@ -47,12 +52,13 @@ def axis_rate(rates: Iterable[Rate], arm: str, axis: str) -> float:
     return sum(means) / len(means) if means else math.nan
 
 
-def rate_of(block: Block, arm: str) -> Rate:
+def rate_of(block: Block, arm: str, corrections: Corrections | None = None) -> Rate:
     """Return the rate of one arm on one benchmark and span.
 
     Args:
         block: Aligned scores.
         arm: One of its arms.
+        corrections: What is known of the judges and their errors; None leaves both out.
 
     Returns:
         Wilson's interval for single yes-or-no draws of independent items, else Wilson's with the effective number of
@@ -61,18 +67,8 @@ def rate_of(block: Block, arm: str) -> Rate:
     at = block.arm(arm)
     asked = block.rows[at] > 0
     means, rows, finished = block.means[at][asked], block.rows[at][asked], block.finished[at][asked]
-    (estimate,) = resample_means(means[:, None], block.clusters[asked], resamples=0, seed=0)
-    n_items = int((finished > 0).sum())
-    mean = estimate.value
-    trials = float(n_items)
-    if not block.is_single_binary(arm):
-        trials = effective_trials(
-            mean,
-            estimate.variance,
-            n_clusters=estimate.n_clusters,
-            degrees=estimate.degrees,
-            most=float(finished.sum()),
-        )
+    estimate, trials = judged_share(block, arm)
+    n_items, mean = int((finished > 0).sum()), estimate.value
     scored = np.nansum(block.scores[at][asked], axis=1)
     flawless = n_items > 0 and bool((means[finished > 0] == 1).all())
     return Rate(
@@ -90,4 +86,38 @@ def rate_of(block: Block, arm: str) -> Rate:
         n_missing=int((rows - finished).sum()),
         n_observations=int(rows.sum()),
         upper_if_none=upper_if_none(estimate.n_clusters) if flawless else None,
+        judges=corrections.reading(block, arm).judges if corrections else (),
+        corrected=corrections.rate(block, arm) if corrections else None,
     )
+
+
+class JudgedShare(NamedTuple):
+    """A mean score as the judge gave it."""
+
+    mean: Estimate
+    """Without resamples."""
+    trials: float
+    """How many independent yes-or-no trials would be as informative; NaN where nobody can say."""
+
+
+def judged_share(block: Block, arm: str) -> JudgedShare:
+    """Return the mean score of one arm on one benchmark and span.
+
+    Args:
+        block: Aligned scores.
+        arm: One of its arms.
+    """
+    at = block.arm(arm)
+    asked = block.rows[at] > 0
+    finished = block.finished[at][asked]
+    (mean,) = resample_means(block.means[at][asked][:, None], block.clusters[asked], resamples=0, seed=0)
+    if block.is_single_binary(arm):
+        return JudgedShare(mean, float((finished > 0).sum()))
+    trials = effective_trials(
+        mean.value,
+        mean.variance,
+        n_clusters=mean.n_clusters,
+        degrees=mean.degrees,
+        most=float(finished.sum()),
+    )
+    return JudgedShare(mean, trials)

@@ -31,6 +31,8 @@ class Corrected:
     """Over items and over the labelled rows of the cards."""
     basis: str
     """One sentence: which cards and which of their cells were used, or why there is no correction."""
+    has_card: bool = True
+    """Whether there are cards for it at all; where they do not do, `value` is NaN all the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from oldham.coupling.correction_text import correction_sections
 from oldham.coupling.findings import AXIS_WORDS, counted, points, points_interval
+from oldham.coupling.judge_summary import judge_sections
 from oldham.coupling.layout import bullets, p_value, percent, percent_interval, section, table
 from oldham.coupling.rates import axis_rate
 from oldham.coupling.results import CHANCE_KEYS
@@ -55,6 +57,8 @@ def write_summary(coupling: Coupling, *, full: bool) -> str:
         section(_FACTORS_TITLE, _factors(coupling, full=full)),
         section("Found", bullets(e.finding for e in sorted(clear, key=lambda e: (e.p_holm, -abs(e.delta))))),
         *(details if full else [section("Open", bullets(_open_briefly(still_open)))]),
+        *correction_sections(coupling, full=full),
+        *judge_sections(coupling, full=full),
         section("Caveats", bullets(coupling.caveats)),
     ]
     return "\n\n".join([head, *(s for s in sections if s)])

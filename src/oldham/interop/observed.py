@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from oldham.core.fingerprint import fingerprint
 from oldham.core.observations import OBSERVATION_COLUMNS, as_observations
 from oldham.core.outcomes import Outcome
-from oldham.studies.observations import generation_facts, trial_columns
+from oldham.judges.base import JUDGES
+from oldham.studies.observations import generation_facts, stages_told, trial_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,9 +20,14 @@ if TYPE_CHECKING:
     from oldham.core.ledger import Ledger
     from oldham.core.records import Verdict
     from oldham.interop.items import Items
+    from oldham.judges.base import Judge
 
 _BATCH: Final = 20_000
-_SAID: Final = ("generation", "judge", "span", "outcome", "score", "raw")
+_JUDGE: Final = ("benchmark", "judge", "judge_fingerprint")
+_SAID: Final = (
+    *("generation", "judge", "span", "outcome", "score", "raw"),
+    *("stages", "parsed", "judge_fingerprint"),
+)
 
 
 def imported_observations(
@@ -28,7 +36,7 @@ def imported_observations(
     study: str,
     items: Items,
     arms: Sequence[str],
-    judges: Mapping[str, Iterable[str]],
+    judges: Mapping[str, Mapping[str, str]],
 ) -> pl.DataFrame:
     """Derive the observation table of an imported run.
 
@@ -37,10 +45,12 @@ def imported_observations(
         study: The run's name.
         items: Its items.
         arms: Its arms, in the order wanted.
-        judges: Its judges by benchmark, the most trusted first.
+        judges: Fingerprints of its judges by benchmark and name, the most trusted first. Verdicts of another version
+            of one of them are left out.
 
     Returns:
-        One row a verdict, by arm, item, draw and judge; a generation no judge read has one row that is `unjudged`.
+        One row a verdict, by arm, item, draw and judge. A generation no judge read has one row that is `unjudged`, and
+        so has each answer that a judge of this package lacks.
 
     Raises:
         LedgerError: A row is damaged.
@@ -49,16 +59,64 @@ def imported_observations(
     verdicts = _frame(_said(v) for v in ledger.verdicts())
     if verdicts.is_empty():
         verdicts = pl.DataFrame(schema={name: OBSERVATION_COLUMNS[name] for name in _SAID})
-    ranked = [(b, judge, rank) for b, names in judges.items() for rank, judge in enumerate(names)]
+    ranked = [
+        (benchmark, judge, identity, rank)
+        for benchmark, names in judges.items()
+        for rank, (judge, identity) in enumerate(names.items())
+    ]
     ranks = pl.DataFrame(
-        ranked, schema={"benchmark": pl.String, "judge": pl.String, "judge_order": pl.Int64}, orient="row"
+        ranked,
+        schema=dict(zip((*_JUDGE, "judge_order"), (pl.String, pl.String, pl.String, pl.Int64), strict=True)),
+        orient="row",
     )
-    table = generations.join(verdicts, on="generation", how="left", maintain_order="left").join(
-        ranks, on=["benchmark", "judge"], how="left", maintain_order="left"
+    said = generations.join(verdicts, on="generation", how="inner", maintain_order="left").join(
+        ranks, on=_JUDGE, how="inner", maintain_order="left"
     )
+    unread = generations.join(said.select("generation").unique(), on="generation", how="anti", maintain_order="left")
+    lacking = [_lacking(generations, said, rank) for rank in ranks.iter_rows(named=True)]
+    table = pl.concat([said, unread, *(rows for rows in lacking if rows is not None)], how="diagonal_relaxed")
     return as_observations(
         _with_unjudged(table).sort("arm_order", "item_order", "attack", "draw", "judge_order", "span", nulls_last=True)
     )
+
+
+def _lacking(generations: pl.DataFrame, said: pl.DataFrame, rank: Mapping[str, Any]) -> pl.DataFrame | None:
+    """Return `unjudged` rows for the answers that a judge of this package has not judged, though it can."""
+    kind = own_judge(rank["judge"], rank["judge_fingerprint"])
+    if kind is None or "answer" not in kind.spans:
+        return None
+    mine = said.filter((pl.col("judge") == rank["judge"]) & (pl.col("span") == "answer"))
+    able = generations.filter(
+        (pl.col("benchmark") == rank["benchmark"]) & pl.col("axis").is_in([str(axis) for axis in kind.axes])
+    )
+    return able.join(mine.select("generation"), on="generation", how="anti", maintain_order="left").with_columns(
+        *(pl.lit(rank[name]).alias(name) for name in ("judge", "judge_fingerprint", "judge_order")),
+        pl.lit("answer").alias("span"),
+        pl.lit(str(Outcome.UNJUDGED)).alias("outcome"),
+    )
+
+
+def own_judge(label: str, identity: str) -> type[Judge] | None:
+    """Return the class of a judge of an imported run; None for one whose verdicts came with the files.
+
+    Args:
+        label: Its label.
+        identity: Its fingerprint.
+    """
+    name = label.partition("@")[0]
+    if identity == imported_identity(label) or name not in JUDGES.names():
+        return None
+    return JUDGES.get(name)
+
+
+@cache
+def imported_identity(label: str) -> str:
+    """Return the fingerprint of a judge of which a file tells the name alone.
+
+    Args:
+        label: Its name in the file.
+    """
+    return fingerprint("imported judge", label)
 
 
 def _generations(ledger: Ledger, *, study: str, items: Items, arms: Sequence[str]) -> pl.DataFrame:
@@ -114,6 +172,7 @@ def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _said(verdict: Verdict) -> dict[str, Any]:
+    kind = own_judge(verdict.judge, verdict.judge_fingerprint)
     return {
         "generation": verdict.generation,
         "judge": verdict.judge,
@@ -121,4 +180,7 @@ def _said(verdict: Verdict) -> dict[str, Any]:
         "outcome": str(verdict.outcome),
         "score": verdict.score,
         "raw": verdict.raw,
+        "stages": stages_told(verdict, looks=kind is not None and "answer" not in kind.spans),
+        "parsed": verdict.parsed,
+        "judge_fingerprint": verdict.judge_fingerprint,
     }

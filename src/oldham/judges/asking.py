@@ -42,6 +42,8 @@ class JudgeCall:
     """What the model's chat template is given, or what takes its place; None for a plain chat."""
     attempt: int = 0
     """0, or 1 for the retry after a reply that could not be read."""
+    case: str = ""
+    """The code that a reply must carry; empty for a judge whose form has none."""
 
 
 class Asker(Protocol):

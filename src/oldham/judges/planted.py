@@ -23,8 +23,7 @@ def planted_failures(judge: Judge) -> list[str]:
         One sentence for each case that was judged wrongly; empty when the judge works.
     """
     failures = []
-    for number, case in enumerate(judge.planted, start=1):
-        verdicts = judge.judge(_item(case, number), _generation(case, number))
+    for case, verdicts in zip(judge.planted, judge.judge_all(planted_rows(judge)), strict=True):
         outcome = next((verdict.outcome for verdict in verdicts if verdict.span == case.span), None)
         if outcome is not case.outcome:
             found = f"`{outcome}`" if outcome else "nothing"
@@ -36,7 +35,22 @@ def planted_failures(judge: Judge) -> list[str]:
     return failures
 
 
-def _item(case: Planted, number: int) -> Item:
+def planted_rows(judge: Judge) -> list[tuple[Item, Generation]]:
+    """Return the planted cases of a judge as rows that it can judge, in their order.
+
+    Args:
+        judge: Any judge.
+    """
+    return [(planted_item(case, n), planted_generation(case, n)) for n, case in enumerate(judge.planted, start=1)]
+
+
+def planted_item(case: Planted, number: int) -> Item:
+    """Return the item of a case.
+
+    Args:
+        case: Any case.
+        number: Tells it from others.
+    """
     return Item(
         id=f"planted-{number}",
         benchmark="planted",
@@ -48,7 +62,13 @@ def _item(case: Planted, number: int) -> Item:
     )
 
 
-def _generation(case: Planted, number: int) -> Generation:
+def planted_generation(case: Planted, number: int) -> Generation:
+    """Return the generation of a case, which came to its own end.
+
+    Args:
+        case: Any case.
+        number: Tells it from others.
+    """
     trace = case.trace or ""
     output = trace + case.answer
     return Generation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from oldham.core.errors import OldhamError
@@ -14,23 +15,25 @@ if TYPE_CHECKING:
 __all__ = ["ReportData", "ReportOptions", "gather", "render_report", "write_report"]
 
 
-def write_report(run_dir: Path, *, reveal: bool = False) -> Path:
+def write_report(run_dir: Path, *, reveal: bool = False, judge: str | None = None) -> Path:
     """Write a run's report into its directory, whole or not at all.
 
     Args:
         run_dir: A directory with `observations.parquet` and `study.yaml`; `manifest.json` and `ledger.sqlite` are used
             where they are there.
         reveal: Show harmful completions instead of their length.
+        judge: Where this judge spoke, only its verdicts count; None takes the first of each trial.
 
     Returns:
-        The path: `report.html`, and `report-revealed.html` for a revealed one, which therefore never stands where a
-        redacted one is expected.
+        The path: `report.html`, `report-by-JUDGE.html` where a judge was named, and with `-revealed` in its name where
+        completions are shown. So neither stands where the plain report is expected.
 
     Raises:
-        OldhamError: The directory holds no study or no observations, or cannot be written.
+        OldhamError: The directory holds no study or no observations, cannot be written, or no verdict is by the judge.
     """
-    html = render_report(gather(run_dir), ReportOptions(reveal=reveal))
-    target = run_dir / ("report-revealed.html" if reveal else "report.html")
+    html = render_report(gather(run_dir, judge=judge), ReportOptions(reveal=reveal))
+    by = "" if judge is None else "-by-" + re.sub(r"[^A-Za-z0-9._-]+", "-", judge)
+    target = run_dir / f"report{by}{'-revealed' if reveal else ''}.html"
     part = run_dir / f".{target.name}.part"
     try:
         part.write_text(html, encoding="utf-8", newline="\n")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -13,6 +14,8 @@ from oldham.core.ledger import Ledger
 from oldham.core.observations import read_observations
 from oldham.core.outcomes import Axis
 from oldham.coupling import CouplingOptions, couple
+from oldham.coupling.pairing import only_judge, tidy_trials
+from oldham.judges.cards import cards_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,9 +25,13 @@ if TYPE_CHECKING:
 
     from oldham.core.records import Generation
     from oldham.coupling import Coupling, FlipPair
+    from oldham.coupling.panel import Disagreement
+    from oldham.judges.cards import JudgeCard
 
 FLIPS_PER_CELL: Final = 12
 """Flips shown side by side for an arm on an axis."""
+DISAGREEMENTS_PER_AXIS: Final = 12
+"""Texts shown on which judges differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +53,26 @@ class ReportData:
     coupling: Coupling
     """What the analysis found."""
     generations: Mapping[str, Generation]
-    """The flips' generations by the fingerprint of their trial; those not in the ledger are absent."""
+    """The generations of flips and of disagreements by the fingerprint of their trial; those not in the ledger are
+    absent."""
     gaps: tuple[str, ...] = ()
     """What the run directory lacked, one sentence each."""
+    judge: str | None = None
+    """The judge whose verdicts count wherever it spoke; None takes the first of each trial."""
+    cards: Mapping[str, JudgeCard] = field(default_factory=dict)
+    """What is known of the judges' errors, by label."""
+
+    @property
+    def counted(self) -> pl.DataFrame:
+        """The verdicts that count: one a trial and span."""
+        return tidy_trials(only_judge(self.observations, self.judge))[0]
+
+    @property
+    def judge_facts(self) -> dict[str, Mapping[str, Any]]:
+        """What the manifest says of each judge, by label; empty where it says nothing."""
+        facts = self.manifest.get("judge_facts")
+        named = facts if isinstance(facts, dict) else {}
+        return {str(label): said for label, said in named.items() if isinstance(said, dict)}
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -68,18 +92,33 @@ class ReportData:
         return cells
 
 
-def gather(run_dir: Path) -> ReportData:
+def shown_disagreements(coupling: Coupling) -> dict[str, list[Disagreement]]:
+    """Return the disagreements that the report shows, by axis: opposed judges first, and every arm's turn in each."""
+    by_axis: dict[str, list[tuple[int, Disagreement]]] = {}
+    turns: Counter[tuple[str, bool, str]] = Counter()
+    for d in coupling.panel.disagreements:
+        by_axis.setdefault(d.axis, []).append((turns[d.axis, d.opposed, d.arm], d))
+        turns[d.axis, d.opposed, d.arm] += 1
+    return {
+        axis: [d for _, d in sorted(rows, key=lambda r: (not r[1].opposed, r[0]))[:DISAGREEMENTS_PER_AXIS]]
+        for axis, rows in by_axis.items()
+    }
+
+
+def gather(run_dir: Path, *, judge: str | None = None) -> ReportData:
     """Read a run directory and analyse its observations.
 
     Args:
         run_dir: With `study.yaml` and `observations.parquet`; `manifest.json` and `ledger.sqlite` may be absent, which
-            the report then says.
+            the report then says. Cards in its folder `cards` come before those of this package.
+        judge: Where this judge spoke, only its verdicts count; None takes the first of each trial.
 
     Returns:
         The report's data.
 
     Raises:
-        OldhamError: A file is absent or cannot be read, or the baseline is not among the arms.
+        OldhamError: A file is absent or cannot be read, the baseline is not among the arms, or no verdict is by the
+            judge.
     """
     gaps: list[str] = []
     study_text = _required(run_dir / "study.yaml").read_text(encoding="utf-8")
@@ -96,14 +135,15 @@ def gather(run_dir: Path) -> ReportData:
         raise ConfigError(
             "The study names no baseline.", place=str(run_dir / "study.yaml"), remedy="Add `baseline: ARM`."
         )
-    coupling = couple(
-        observations, baseline=baseline, options=CouplingOptions(deterministic=_greedy(manifest, baseline))
-    )
+    cards = cards_of(run_dir)
+    options = CouplingOptions(deterministic=_greedy(manifest, baseline), judge=judge, cards=cards)
+    coupling = couple(observations, baseline=baseline, options=options)
     generations: dict[str, Generation] = {}
     ledger_path = run_dir / "ledger.sqlite"
     if ledger_path.is_file():
         with Ledger(ledger_path, read_only=True) as ledger:
             wanted = {f for p in coupling.flip_pairs for f in (p.baseline_generation, p.arm_generation)}
+            wanted |= {d.generation for rows in shown_disagreements(coupling).values() for d in rows}
             generations = {g.trial.fingerprint: g for g in ledger.generations(wanted)}
     else:
         gaps.append("There is no ledger.sqlite, so flips are listed without their texts.")
@@ -117,6 +157,8 @@ def gather(run_dir: Path) -> ReportData:
         coupling=coupling,
         generations=generations,
         gaps=tuple(gaps),
+        judge=judge,
+        cards=cards,
     )
 
 

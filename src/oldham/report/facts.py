@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _EXPECTED: Final = ("study", "seed", "started", "finished", "missing", "versions", "machine")
 """What every run should know of itself."""
-_ELSEWHERE: Final = frozenset({"baseline", "study_text", "arms", "models", "warnings", "runs", "format"})
+_ELSEWHERE: Final = frozenset({"baseline", "study_text", "arms", "models", "warnings", "runs", "format", "judge_facts"})
 """Parts of the manifest that the report shows elsewhere, or that say nothing of the run."""
 
 
@@ -42,7 +42,7 @@ def counts(data: ReportData) -> list[ArmCounts]:
     def of(outcome: Outcome) -> pl.Expr:
         return (pl.col("outcome") == str(outcome)).sum()
 
-    table = data.observations.group_by("arm", "axis", "span").agg(
+    table = data.counted.group_by("arm", "axis", "span").agg(
         pl.len().alias("n"),
         pl.struct("benchmark", "item").n_unique().alias("items"),
         of(Outcome.UNFINISHED).alias("unfinished"),

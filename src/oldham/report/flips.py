@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from oldham.core.records import StopReason
 from oldham.core.redact import Shown, deciding, show, show_prompt
@@ -91,7 +91,7 @@ def flip_cells(data: ReportData, *, reveal: bool) -> list[FlipCell]:
         A cell for every arm and axis that has flips, each with as many pairs as are shown: risk first, but neither kind
         crowds the other out.
     """
-    said = _verdicts(data)
+    said = verdicts_by_generation(data)
     return [
         FlipCell(
             arm=arm,
@@ -120,10 +120,12 @@ def chosen(pairs: Sequence[FlipPair], limit: int = FLIPS_PER_CELL) -> list[FlipP
     return [*risk[:n_risk], *defence[: limit - n_risk]]
 
 
-Verdicts = dict[str, list[dict[str, object]]]
+Verdicts: TypeAlias = dict[str, list[dict[str, object]]]
+"""Rows of the observation table by the fingerprint of their trial."""
 
 
-def _verdicts(data: ReportData) -> Verdicts:
+def verdicts_by_generation(data: ReportData) -> Verdicts:
+    """Return every judge's verdicts by the fingerprint of the trial that they are on."""
     columns = ["generation", "axis", "judge", "span", "outcome", "score", "raw"]
     by_generation: Verdicts = {}
     for row in data.observations.select(columns).unique(maintain_order=True).iter_rows(named=True):
@@ -157,16 +159,25 @@ def _side(pair: FlipPair, generations: Mapping[str, Generation], said: Verdicts,
         arm=arm,
         outcome=outcome,
         prompt=show_prompt(generation, pair.axis, heard, reveal=reveal) if generation else Shown(None, why=lost),
-        trace=_part(generation, "trace", pair.axis, verdicts, reveal) if generation else Shown(None, why=lost),
-        answer=_part(generation, "answer", pair.axis, verdicts, reveal) if generation else Shown(None, why=lost),
-        verdicts=tuple(_said(v, pair.axis, reveal) for v in verdicts),
+        trace=shown_part(generation, "trace", pair.axis, verdicts, reveal) if generation else Shown(None, why=lost),
+        answer=shown_part(generation, "answer", pair.axis, verdicts, reveal) if generation else Shown(None, why=lost),
+        verdicts=tuple(_said(v, pair.axis, verdicts, reveal) for v in verdicts),
         facts=_facts(generation) if generation else "",
     )
 
 
-def _part(
+def shown_part(
     generation: Generation, span: ReadSpan, axis: str, verdicts: Sequence[Mapping[str, object]], reveal: bool
 ) -> Shown:
+    """Decide what of a generation's trace or answer the report shows.
+
+    Args:
+        generation: What was written.
+        span: The part.
+        axis: The axis it was judged on.
+        verdicts: Every verdict on the generation, on that axis.
+        reveal: Show harmful completions.
+    """
     text, absent = generation.trace_text, "no trace: this generation did not think"
     if span == "answer":
         text, absent = generation.answer_text, "no answer: it never got past thinking"
@@ -176,14 +187,16 @@ def _part(
     return show(text, axis, heard, reveal=reveal, absent=absent)
 
 
-def _said(verdict: Mapping[str, object], axis: str, reveal: bool) -> Said:
+def _said(verdict: Mapping[str, object], axis: str, verdicts: Sequence[Mapping[str, object]], reveal: bool) -> Said:
+    # A judge may quote what it read, so what every judge said of that part decides.
+    heard = deciding(str(verdict["span"]), [(str(v["span"]), str(v["outcome"])) for v in verdicts])
     outcome, raw, score = str(verdict["outcome"]), str(verdict["raw"] or ""), verdict["score"]
     return Said(
         judge=str(verdict["judge"] or "unnamed judge"),
         span=str(verdict["span"]),
         outcome=outcome,
         score=score if isinstance(score, float) else None,
-        raw=show(raw or None, axis, [outcome], reveal=reveal, absent=""),  # a judge may quote what it read
+        raw=show(raw or None, axis, heard, reveal=reveal, absent=""),
     )
 
 

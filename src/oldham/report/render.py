@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from oldham._version import __version__
 from oldham.coupling import axis_rate
-from oldham.report import charts, facts, flips, summary, text
+from oldham.report import charts, facts, flips, judges, panel, stages, summary, text
 from oldham.report.arms import mark_arms
 from oldham.report.outcome_colours import PATTERNED, outcome_colours
 from oldham.report.thinking import thinking_by_arm
@@ -69,6 +70,11 @@ def render_report(data: ReportData, options: ReportOptions | None = None) -> str
         "arm_facts": facts.arm_facts(data),
         "counts": facts.counts(data),
         "smallest": facts.smallest_detectable(data),
+        "judge_views": judges.judge_views(data),
+        "is_corrected": judges.is_corrected(data.coupling),
+        "panel": panel.panel_view(data, reveal=options.reveal),
+        "stage_tables": stages.stage_tables(data),
+        "stage_meaning": {str(stage): words for stage, words in stages.STAGE_MEANING.items()},
         "specs": script_json(chart_specs(data, marks)),
         "css": _read_template(environment, "report.css"),
         "vega": _vega(),
@@ -89,12 +95,13 @@ def chart_specs(data: ReportData, marks: Marks) -> dict[str, dict[str, Any]]:
         Vega-Lite specifications.
     """
     others = {arm: mark for arm, mark in marks.items() if arm != data.baseline}
+    counted = data.counted
     specs: dict[str, Any] = {}
     for axis in _plane_axes(data):
         specs[f"plane-{axis}"] = charts.plane(data.coupling, axis, marks=others)
     for axis in data.axes:
         specs[f"forest-{axis}"] = charts.forest_of(data.coupling, axis, marks=others)
-        specs[f"outcomes-{axis}"] = charts.outcomes_of(data.observations, axis, marks=marks)
+        specs[f"outcomes-{axis}"] = charts.outcomes_of(counted, axis, marks=marks)
         specs[f"flips-{axis}"] = charts.risk_defence(data.coupling, axis, marks=others)
     for axis in dict.fromkeys(e.axis for e in data.coupling.factor_effects):
         specs[f"factors-{axis}"] = charts.main_effects_of(data.coupling, axis)
@@ -130,7 +137,7 @@ def _plane_axes(data: ReportData) -> list[str]:
 
 def _outcome_key(data: ReportData, axis: str) -> list[tuple[str, str]]:
     """Pair an axis's outcomes with their fills: a colour, or a pattern of the page and a colour to fall back on."""
-    seen = set(data.observations.filter(data.observations["axis"] == axis)["outcome"].to_list())
+    seen = set(data.counted.filter(pl.col("axis") == axis)["outcome"].to_list())
     return [
         (outcome, f"url(#{PATTERNED[outcome]}) {colour}" if outcome in PATTERNED else colour)
         for outcome, colour in outcome_colours(axis, seen).items()
@@ -158,6 +165,9 @@ def _environment() -> Environment:
         words=text.words,
         meaning=summary.meaning,
         direction=summary.direction,
+        plural="{}s".format,
+        shade=stages.shade,
+        tipping_words=judges.tipping_words,
     )
     return environment
 

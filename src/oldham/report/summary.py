@@ -136,12 +136,13 @@ def missing_notice(data: ReportData) -> str:
     never_run = data.manifest.get("missing")
     if isinstance(never_run, int) and never_run:
         sentences.append(f"{_count(never_run, 'planned trial')} never ran: this report shows an unfinished run.")
-    counts = {str(o): data.observations.filter(data.observations["outcome"] == str(o)).height for o in sorted(MISSING)}
+    counted = data.counted
+    counts = {str(o): counted.filter(counted["outcome"] == str(o)).height for o in sorted(MISSING)}
     if total := sum(counts.values()):
         kinds = _joined([f"{n} {kind}" for kind, n in counts.items() if n])
-        share = percent(total / data.observations.height, 1)
+        share = percent(total / counted.height, 1)
         sentences.append(
-            f"{total} of {_count(data.observations.height, 'observation')} ({share}) say nothing: {kinds}. They are "
+            f"{total} of {_count(counted.height, 'observation')} ({share}) say nothing: {kinds}. They are "
             "left out of every rate and never counted as safe; the bounds below show what they could hide."
         )
     return " ".join(sentences)

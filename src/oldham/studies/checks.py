@@ -1,4 +1,4 @@
-"""Mistakes in a study's arms that pydantic cannot see."""
+"""Mistakes in a study's arms and judges that pydantic cannot see."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from oldham.core.errors import ConfigError, UnknownNameError, did_you_mean
 from oldham.core.explain import with_place
+from oldham.judges.base import JUDGES
+from oldham.judges.rules import RULES
 from oldham.prompts.base import CLAUSES, DEMONSTRATIONS, STRATEGIES, STRUCTURES
 from oldham.prompts.build import unused_options
 from oldham.studies.arms import may_think, votes
@@ -45,6 +47,42 @@ def check_arms(study: Study) -> None:
             )
 
 
+def check_judges(study: Study) -> None:
+    """Check the names in the list of judges, as far as no judge need be loaded.
+
+    Args:
+        study: Any study.
+
+    Raises:
+        ConfigError: There is no such judge or server, or `rules` is given a model.
+    """
+    for index, spec in enumerate(study.judges):
+        place = study.source.place("judges", index)
+        if spec.judge != RULES:
+            with_place(place, JUDGES.entry, spec.judge)
+        elif spec.model is not None or spec.server is not None:
+            raise ConfigError(
+                f"`{RULES}` stands for judges that ask no model.",
+                place=place,
+                remedy=f"Write {RULES} alone, and the judge that asks the model as an entry of its own.",
+            )
+        if spec.server is None:
+            continue
+        if spec.server not in study.servers:
+            raise _no_server(study, spec.server, place)
+        if spec.model is None:
+            raise ConfigError(
+                f"The judge `{spec.judge}` has a server, and no model is named for it.",
+                place=place,
+                remedy="Add `model: openai:NAME`, or leave the server out.",
+            )
+
+
+def _no_server(study: Study, name: str, place: str) -> UnknownNameError:
+    remedy = did_you_mean(name, study.servers) if study.servers else "Describe it under `servers:`."
+    return UnknownNameError(f"There is no server `{name}`.", place=place, remedy=remedy)
+
+
 def _check_twice(study: Study) -> None:
     first: dict[str, Arm] = {}
     for arm in study.resolved_arms:
@@ -70,11 +108,7 @@ def _check_names(study: Study, arm: Arm) -> None:
         if name is not None:
             with_place(study.place_of(arm, key), registry.entry, name)
     if arm.server is not None and arm.server not in study.servers:
-        raise UnknownNameError(
-            f"There is no server `{arm.server}`.",
-            place=study.place_of(arm, "server"),
-            remedy=did_you_mean(arm.server, study.servers) if study.servers else "Describe it under `servers:`.",
-        )
+        raise _no_server(study, arm.server, study.place_of(arm, "server"))
     # A grid's own combinations may leave an option unread; they are found to be twins. An arm that says so is mistaken.
     unread = unused_options(arm.prompt) if arm.path[0] == "arms" else []
     said = [name for name in unread if (*arm.path, name) in study.source.lines]

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from oldham._version import __version__
 from oldham.core.fingerprint import fingerprint
 from oldham.core.records import jsonable
+from oldham.judges.asking import ModelJudge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from oldham.judges.base import Judge
     from oldham.studies.plan import Plan
 
 FORMAT: Final = 1
@@ -89,13 +92,60 @@ def describe(plan: Plan) -> dict[str, Any]:
             name: {"n_items": len(items), "axis": str(items[0].axis), "fingerprint": fingerprint("items", items)}
             for name, items in plan.items.items()
         },
-        "judges": {name: {judge.name: judge.fingerprint for judge in use} for name, use in plan.judges.items()},
+        "judges": judges_told(plan.judges),
+        "judge_facts": judge_facts(judge for use in plan.judges.values() for judge in use),
         "skipped": [skipped._asdict() for skipped in study.skipped],
         "warnings": list(plan.warnings),
         "versions": versions(),
         "machine": machine(),
         "git_commit": _git_commit(),
     }
+
+
+def judges_told(judges: Mapping[str, Sequence[Judge]]) -> dict[str, dict[str, str]]:
+    """Return which judges score what, for the manifest.
+
+    Args:
+        judges: By benchmark, the one that counts first.
+
+    Returns:
+        Fingerprints by benchmark and label.
+    """
+    return {name: {judge.label: judge.fingerprint for judge in use} for name, use in judges.items()}
+
+
+def judge_facts(judges: Iterable[Judge]) -> dict[str, dict[str, Any]]:
+    """Return what a reader must know of judges, for the manifest.
+
+    Args:
+        judges: Any judges.
+
+    Returns:
+        Plain JSON values by label: registered name, identity, the spans read and the axes spoken on, and of a judge
+        that asks a model the model, its identity, that of the prompt, and the model that the published judge uses.
+    """
+    return {judge.label: _facts(judge) for judge in judges}
+
+
+def _facts(judge: Judge) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "name": judge.name,
+        "fingerprint": judge.fingerprint,
+        "model": None,
+        "model_fingerprint": None,
+        "prompt_hash": None,
+        "base_model": None,
+        "reads": list(judge.spans),
+        "axes": sorted(judge.axes),
+    }
+    if isinstance(judge, ModelJudge):
+        known |= {
+            "model": judge.asker.model,
+            "model_fingerprint": judge.asker.fingerprint.fingerprint,
+            "prompt_hash": judge.prompt_hash,
+            "base_model": judge.base_model or None,
+        }
+    return known
 
 
 def earlier_runs(path: Path) -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ import polars as pl
 
 from oldham.core.errors import DataError, UnknownNameError, did_you_mean
 from oldham.core.observations import as_observations, read_observations
-from oldham.core.outcomes import Outcome
+from oldham.core.outcomes import MISSING, Outcome
 from oldham.core.records import StopReason
+from oldham.judges.cards import cards_of, shipped_cards
 from oldham.studies.arms import samples_of
 from oldham.studies.votes import counted
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from oldham.core.ledger import Ledger
     from oldham.core.records import Generation, Item, Trial, Verdict
     from oldham.judges.base import Judge
+    from oldham.judges.cards import JudgeCard
     from oldham.studies.plan import Plan, PlannedTrial
 
 _FACTS: Final = (
@@ -36,6 +38,11 @@ _FACTS: Final = (
     "seconds",
 )
 
+_NOT_READ: Final = MISSING | {Outcome.INCOHERENT}
+
+_ARM_KIND: Final = "arm: "
+"""What starts the kind of a card's cell that holds for one arm of a run."""
+
 
 def build_observations(plan: Plan, ledger: Ledger) -> pl.DataFrame:
     """Derive the observation table from the ledger.
@@ -46,9 +53,8 @@ def build_observations(plan: Plan, ledger: Ledger) -> pl.DataFrame:
 
     Returns:
         One row for each trial, judge and span, in the plan's order, then one for all samples of each draw of a strategy
-        that votes. A
-        trial that has no generation or no verdict is there with outcome `unjudged`, no score, and the reason if it is
-        known.
+        that votes. For a judge that reads answers, a trial that has no generation or no verdict is there with outcome
+        `unjudged`, no score, and the reason if it is known; a judge that reads traces alone has rows where one is.
 
     Raises:
         LedgerError: A row is damaged.
@@ -83,7 +89,8 @@ def _voted(plan: Plan, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         several.setdefault(key, []).append(row)
     for key, rows_of_draw in several.items():  # nothing is known of a trace that a failed sample does not have
         lacking = votes[key[0]][1] - len(rows_of_draw)
-        unknown = {**rows_of_draw[0], "outcome": str(Outcome.UNJUDGED), "score": None, "raw": None, "answer": ""}
+        nothing = dict.fromkeys(("score", "raw", "stages", "parsed"))
+        unknown = {**rows_of_draw[0], **nothing, "outcome": str(Outcome.UNJUDGED), "answer": ""}
         rows_of_draw += [unknown] * lacking
     return [*single, *(counted(samples, votes[key[0]][0] or "mean") for key, samples in several.items())]
 
@@ -132,18 +139,37 @@ def generation_facts(generation: Generation) -> dict[str, Any]:
     return {name: str(v) if isinstance(v, str) else v for name, v in values.items()}
 
 
+def stages_told(verdict: Verdict, *, looks: bool) -> str | None:
+    """Return what the observation table says of the stages of a trace.
+
+    Args:
+        verdict: On any span.
+        looks: Whether its judge looks for stages.
+
+    Returns:
+        Their names with commas between; empty where none was found, None where nobody looked or nothing was readable.
+    """
+    if verdict.stages:
+        return ",".join(map(str, verdict.stages))
+    return "" if looks and verdict.span == "trace" and verdict.outcome not in _NOT_READ else None
+
+
 def _judged(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[dict[str, Any]]:
+    who = {"judge": judge.label, "judge_fingerprint": judge.fingerprint}
+    looks = "answer" not in judge.spans
     for verdict in sorted(verdicts, key=lambda v: v.span):
         yield {
-            "judge": judge.name,
+            **who,
             "span": verdict.span,
             "outcome": str(verdict.outcome),
             "score": verdict.score,
             "raw": verdict.raw,
+            "stages": stages_told(verdict, looks=looks),
+            "parsed": verdict.parsed,
             "answer": verdict.answer,  # no column: only votes look at it
         }
-    if not verdicts:
-        yield {"judge": judge.name, "span": "answer", "outcome": str(Outcome.UNJUDGED), "score": None}
+    if "answer" in judge.spans and not any(verdict.span == "answer" for verdict in verdicts):
+        yield {**who, "span": "answer", "outcome": str(Outcome.UNJUDGED), "score": None}
 
 
 def load_observations(path: Path) -> pl.DataFrame:
@@ -176,6 +202,8 @@ class Comparison(NamedTuple):
     """The baseline's name among the arms."""
     deterministic: bool
     """Whether the baseline is known to have been decoded greedily."""
+    cards: Mapping[str, JudgeCard]
+    """What is known of the judges' errors: the package's cards, and before them those of the runs."""
 
 
 def comparable(reference: str, other: str) -> Comparison:
@@ -189,7 +217,7 @@ def comparable(reference: str, other: str) -> Comparison:
         The observations of both. Where both have an arm of the baseline's name, the other's is renamed after its path.
 
     Raises:
-        DataError: A table cannot be read.
+        DataError: A table or a judge card cannot be read.
         UnknownNameError: There is no such arm, or the reference leaves open which arm is meant.
     """
     left, arm, path = _split(reference)
@@ -207,7 +235,28 @@ def comparable(reference: str, other: str) -> Comparison:
             f"`{baseline}` would be compared with itself.", place=other, remedy="Name another arm, as PATH:ARM."
         )
     temperature = manifest.get("arms", {}).get(baseline, {}).get("temperature")
-    return Comparison(pl.concat([_only(left, baseline, path), right]), baseline, temperature == 0)
+    table = pl.concat([_only(left, baseline, path), right])
+    return Comparison(table, baseline, temperature == 0, _cards(path, other_path, baseline))
+
+
+def _cards(path: Path, other_path: Path, baseline: str) -> Mapping[str, JudgeCard]:
+    """Put the cards of two runs together: the first run's before the second's, and of each its own arms only."""
+    first, second, shipped = cards_of(path), cards_of(other_path), shipped_cards()
+    if path.resolve() == other_path.resolve():
+        return first
+    cards = {}
+    for label in first | second:
+        here, there = (None if c.get(label) == shipped.get(label) else c.get(label) for c in (first, second))
+        card = here or there
+        if card is None:
+            cards[label] = shipped[label]
+            continue
+        own = f"{_ARM_KIND}{baseline}"
+        cells = [c for c in card.cells if not c.kind.startswith(_ARM_KIND)]
+        cells += [c for c in here.cells if c.kind == own] if here else []
+        cells += [c for c in there.cells if c.kind.startswith(_ARM_KIND) and c.kind != own] if there else []
+        cards[label] = card.model_copy(update={"cells": tuple(cells)})
+    return cards
 
 
 def _split(reference: str) -> tuple[pl.DataFrame, str | None, Path]:

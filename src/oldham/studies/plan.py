@@ -17,9 +17,9 @@ from oldham.core.fingerprint import fingerprint
 from oldham.core.ledger import Ledger
 from oldham.core.outcomes import SAFETY_AXES, Axis
 from oldham.core.records import Item, ModelFingerprint, PromptPlan, Trial
-from oldham.judges import judges_for
 from oldham.prompts import CLAUSES, build_program, dry_run
 from oldham.studies.arms import PROBES, samples_of
+from oldham.studies.judge_plan import JudgeWork, estimate_judging, judges_of
 from oldham.studies.spec import Study
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ class Plan:
     """What is left to generate."""
     warnings: tuple[str, ...]
     """What a reader of the results will object to, one sentence each."""
+    judging: tuple[JudgeWork, ...] = ()
+    """What is left to ask for each judge that asks a model."""
 
     @cached_property
     def distinct(self) -> dict[str, PlannedTrial]:
@@ -170,12 +172,26 @@ class Plan:
         return [sorted(trials, key=lambda p: -(p.prompt_tokens + p.most_tokens)) for trials in arms.values()]
 
 
-def plan(study: Study | str | Path, *, run_dir: Path | None = None) -> Plan:
+@dataclass(frozen=True)
+class Identities:
+    """What a run wrote down of its arms and judges, so that its rows can be found without its models."""
+
+    arms: Mapping[str, str]
+    """Identity of each arm's settings by its name."""
+    models: Mapping[str, ModelFingerprint]
+    """Identity of each model, by its name in the study."""
+    judges: Mapping[str, Sequence[Judge]]
+    """Who has scored, by benchmark."""
+
+
+def plan(study: Study | str | Path, *, run_dir: Path | None = None, identities: Identities | None = None) -> Plan:
     """Work out what a study will do, without loading a model.
 
     Args:
         study: A study, or the path of a study file.
         run_dir: Where the run is kept; by default `runs/<name>` in the working directory.
+        identities: What a run of this study wrote down. No model has to be there then, and nothing is said of what a
+            reader may object to, nor of what judges will take.
 
     Returns:
         The plan.
@@ -192,31 +208,40 @@ def plan(study: Study | str | Path, *, run_dir: Path | None = None) -> Plan:
         request.name: with_place(study.source.place("benchmarks", index), load_items, request.name, request.n)
         for index, request in enumerate(study.benchmark_requests())
     }
-    judges = {name: with_place(study.source.place("judges"), judges_for, name, study.judges) for name in items}
+    known = identities or _identities(study, directory, items)
+    trials = tuple(
+        planned for arm in study.resolved_arms for planned in _trials_of(arm, known.arms[arm.name], study, items)
+    )
+    distinct = {p.trial.fingerprint: p for p in trials}
+    ledger = directory / "ledger.sqlite"
+    stored, rates = _look_up(ledger, distinct)
+    return Plan(
+        study=study,
+        run_dir=directory,
+        models=known.models,
+        items=items,
+        judges=known.judges,
+        arm_fingerprints=known.arms,
+        trials=trials,
+        stored=stored,
+        estimate=_estimate(study, trials, stored, known.models, rates),
+        warnings=() if identities else tuple(_warnings(study, items, known.arms)),
+        judging=() if identities else estimate_judging(known.judges, distinct.values(), ledger),
+    )
+
+
+def _identities(study: Study, directory: Path, benchmarks: Iterable[str]) -> Identities:
+    """Identify judges, models and arms, none of them loaded."""
+    judges = judges_of(study, directory, benchmarks)
     models: dict[str, ModelFingerprint] = {}
     for arm in study.resolved_arms:
         if arm.seat not in models:
             models[arm.seat] = with_place(study.place_of(arm, "model"), _identify, arm.model, study.server_of(arm))
-    arm_fingerprints = {
+    arms = {
         arm.name: with_place(study.source.place(*arm.path), _arm_fingerprint, arm, models[arm.seat])
         for arm in study.resolved_arms
     }
-    trials = tuple(
-        planned for arm in study.resolved_arms for planned in _trials_of(arm, arm_fingerprints[arm.name], study, items)
-    )
-    stored, rates = _look_up(directory / "ledger.sqlite", {p.trial.fingerprint: p for p in trials})
-    return Plan(
-        study=study,
-        run_dir=directory,
-        models=models,
-        items=items,
-        judges=judges,
-        arm_fingerprints=arm_fingerprints,
-        trials=trials,
-        stored=stored,
-        estimate=_estimate(study, trials, stored, models, rates),
-        warnings=tuple(_warnings(study, items, arm_fingerprints)),
-    )
+    return Identities(arms, models, judges)
 
 
 def _identify(model: str, server: ServerOptions | None) -> ModelFingerprint:

@@ -37,6 +37,21 @@ class Progress(Protocol):
             written: Tokens they took.
         """
 
+    def judging(self, judge: str, rows: int) -> None:
+        """Tell that a judge's model is about to be asked.
+
+        Args:
+            judge: The judge's label.
+            rows: Generations it is asked about.
+        """
+
+    def judged(self, rows: int) -> None:
+        """Tell that a batch is judged and stored.
+
+        Args:
+            rows: Generations in it that the model was asked about.
+        """
+
     def note(self, text: str) -> None:
         """Tell something the user should know.
 
@@ -55,6 +70,12 @@ class Silent:
         """Say nothing."""
 
     def generated(self, trials: int, allowed: int, written: int) -> None:
+        """Say nothing."""
+
+    def judging(self, judge: str, rows: int) -> None:
+        """Say nothing."""
+
+    def judged(self, rows: int) -> None:
         """Say nothing."""
 
     def note(self, text: str) -> None:

@@ -7,17 +7,20 @@ import itertools
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from oldham.backends import programs
 from oldham.backends.base import backend_for
 from oldham.core.errors import ModelError, RunInterruptedError
 from oldham.core.ledger import Ledger
 from oldham.core.records import StopReason
+from oldham.judges.asking import ModelJudge
+from oldham.studies.judging import graders_of
 from oldham.studies.manifest import describe, earlier_runs, now
 from oldham.studies.plan import plan
 from oldham.studies.preflight import Preflight
 from oldham.studies.progress import Silent
+from oldham.studies.reading import Reader, tasks_of
 from oldham.studies.rundir import RunDir
 
 if TYPE_CHECKING:
@@ -27,14 +30,12 @@ if TYPE_CHECKING:
     import polars as pl
 
     from oldham.backends.base import Backend
-    from oldham.core.records import Generation, ModelFingerprint, Verdict
-    from oldham.judges.base import Judge
+    from oldham.core.records import Generation, ModelFingerprint
     from oldham.studies.arms import Arm
+    from oldham.studies.judging import Grader
     from oldham.studies.plan import Plan, PlannedTrial
     from oldham.studies.progress import Progress
     from oldham.studies.spec import Study
-
-_JUDGED_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,13 @@ class RunResult:
     n_missing: int
     """Generations that failed; the same run tries them again."""
     usd: float
-    """What this run's generations cost on servers whose prices are known; 0 without any."""
+    """What this run's generations and judges cost on servers whose prices are known; 0 without any."""
     seconds: float
     """Wall time of this run."""
+    n_judged: int = 0
+    """Verdicts that judges' models gave in this run."""
+    n_unread: int = 0
+    """Verdicts that are missing because a judge's model failed; the same run asks again."""
 
     def to_frame(self) -> pl.DataFrame:
         """Return the observation table."""
@@ -64,11 +69,15 @@ class RunResult:
 
     def summary(self) -> str:
         """Say in one sentence what was done."""
+        asked = f" Models gave {self.n_judged} verdicts." if self.n_judged else ""
         missing = f" {self.n_missing} failed; run the study again to try them." if self.n_missing else ""
-        if not self.n_generated and not self.n_missing:
-            return f"All {self.n_reused} generations were in the ledger already ({self.seconds:.1f} s)."
+        unread = f" {self.n_unread} verdicts are missing; run the study again to ask for them." if self.n_unread else ""
         cost = f", for ${self.usd:,.2f}" if self.usd else ""
-        return f"{self.n_generated} generations made, {self.n_reused} reused, in {self.seconds:.0f} s{cost}.{missing}"
+        if not self.n_generated and not self.n_missing:
+            done = f"All {self.n_reused} generations were in the ledger already ({self.seconds:.1f} s{cost})."
+        else:
+            done = f"{self.n_generated} generations made, {self.n_reused} reused, in {self.seconds:.0f} s{cost}."
+        return f"{done}{missing}{asked}{unread}"
 
 
 def run(
@@ -107,7 +116,11 @@ def run(
             with Ledger(directory.ledger) as ledger:
                 unit = _Work(work, directory, ledger, watch, preflight=preflight)
                 generated = unit.generate()
-                unit.judge()
+                try:
+                    unit.judge()
+                except ModelError:
+                    unit.finish(generated)  # a judge's model failed: what there is can be looked at meanwhile
+                    raise
                 missing, observations = unit.finish(generated)
     except KeyboardInterrupt as error:
         raise RunInterruptedError(
@@ -124,6 +137,8 @@ def run(
         n_missing=missing,
         usd=unit.usd,
         seconds=time.monotonic() - started,
+        n_judged=unit.n_judged,
+        n_unread=unit.n_unread,
     )
 
 
@@ -150,10 +165,13 @@ class _Work:
         self.work, self.directory, self.ledger, self.watch = work, directory, ledger, watch
         self.started = now()
         self.stored = ledger.generation_ids()
-        self.usd = 0.0
+        self.spent: dict[tuple[str, str | None], float] = {}
+        self.n_judged = self.n_unread = 0
         self.earlier = earlier_runs(directory.manifest)
         self.facts = describe(work)
         self.preflight = Preflight(work, directory, wanted=preflight, note=watch.note)
+        self.judges = {j.fingerprint: j for judges in work.judges.values() for j in judges}.values()
+        self.graders = graders_of(self.judges)
 
     def generate(self) -> int:
         """Generate what is missing, one model at a time; return how many generations are new."""
@@ -209,29 +227,46 @@ class _Work:
         good = [g for g in generations if g.stop != StopReason.ERROR]
         failed = [(g.trial.fingerprint, _reason(g)) for g in generations if g.stop == StopReason.ERROR]
         self.ledger.add_generations(good)
-        self.usd += sum(g.usd or 0.0 for g in good)
+        seat = (batch[0].arm.model, batch[0].arm.server)
+        self.spent[seat] = self.spent.get(seat, 0.0) + sum(g.usd or 0.0 for g in good)
         self.ledger.add_failures(failed)
         self.stored |= {g.trial.fingerprint for g in good}
         self.watch.generated(len(todo), sum(p.most_tokens for p in todo), sum(map(_written, good)))
         return [reason for _, reason in failed]
 
-    def judge(self) -> None:
-        """Judge every generation of the plan that one of its judges has not read."""
-        unread: dict[str, list[Judge]] = {}
-        for benchmark, judge in ((b, j) for b, judges in self.work.judges.items() for j in judges):
-            asked = {f for f, p in self.work.distinct.items() if p.item.benchmark == benchmark}
-            for identity in (asked & self.stored) - self.ledger.judged_ids(judge.fingerprint):
-                unread.setdefault(identity, []).append(judge)
-        if not unread:
-            return
-        rows = self.ledger.generations(unread)
-        while some := list(itertools.islice(rows, _JUDGED_AT_ONCE)):
-            self.ledger.add_verdicts(verdict for g in some for verdict in self._verdicts(g, unread))
+    @property
+    def usd(self) -> float:
+        """What was spent so far, on generations and on judges."""
+        return sum(self.spent.values()) + sum(grader.usd for grader in self.graders)
 
-    def _verdicts(self, generation: Generation, unread: Mapping[str, Sequence[Judge]]) -> Iterator[Verdict]:
-        identity = generation.trial.fingerprint
-        for judge in unread[identity]:
-            yield from judge.judge(self.work.distinct[identity].item, generation)
+    def judge(self) -> None:
+        """Give every judge the generations of the plan that it has not read."""
+        for grader in self.graders:
+            # A cap holds for a model of a server, whatever it is asked.
+            grader.spent_before = sum(
+                usd for (model, server), usd in self.spent.items() if self._is_asked_by(grader, model, server)
+            )
+        asked = {trial: planned.item for trial, planned in self.work.distinct.items()}
+        reader = Reader(
+            self.ledger,
+            item_of=lambda generation: asked[generation.trial.fingerprint],
+            watch=self.watch,
+            check=self.preflight.judge,
+        )
+        reader.read(tasks_of(self.work.judges, asked, self.stored))
+        asking = {judge.label for judge in self.judges if isinstance(judge, ModelJudge)}
+        self.n_judged = sum(tally.new for tally in reader.tallies if tally.judge in asking)
+        self.n_unread = sum(tally.missing for tally in reader.tallies)
+        for tally in reader.tallies:
+            if tally.missing:
+                self.watch.note(
+                    f"`{tally.judge}`: {tally.missing} verdicts are missing, because its model failed; the same "
+                    "command asks again."
+                )
+
+    def _is_asked_by(self, grader: Grader, model: str, server: str | None) -> bool:
+        options = None if server is None else self.work.study.servers[server]
+        return grader.model == model and grader.server == options
 
     def finish(self, generated: int) -> tuple[int, pl.DataFrame]:
         """Write the observations and the manifest; return how many generations are missing, and the observations."""

@@ -17,13 +17,13 @@ from oldham.core.errors import ConfigError, UnknownNameError, did_you_mean
 from oldham.core.explain import explain, with_place
 from oldham.core.records import Sampling
 from oldham.core.yaml_io import Source, read_yaml
-from oldham.judges.base import JUDGES
 from oldham.judges.rules import RULES
 from oldham.prompts.base import PromptOptions
 from oldham.prompts.build import normalised
 from oldham.studies.arms import Arm, ArmSpec, SkippedCombination, by_vote, impossible
-from oldham.studies.checks import check_arms
+from oldham.studies.checks import check_arms, check_judges
 from oldham.studies.design import Design, design
+from oldham.studies.judging import JudgeSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,8 +74,8 @@ class Study(BaseModel):
     """Transformations of the items; `none` asks them as they are."""
     draws: int = Field(default=1, ge=1, le=1000)
     """Samples of each cell."""
-    judges: tuple[str, ...] = Field(default=(RULES,), min_length=1)
-    """Registered judges; `rules` stands for each benchmark's own."""
+    judges: tuple[JudgeSpec, ...] = Field(default=(JudgeSpec(judge=RULES),), min_length=1)
+    """Who scores: `NAME`, `NAME@MODEL` or a mapping; `rules` stands for each benchmark's own."""
     seed: int = Field(default=0, ge=0)
     """Every trial's seed derives from this and the trial's identity."""
     answer_tokens: int = Field(default=256, ge=1)
@@ -115,7 +115,7 @@ class Study(BaseModel):
                 document.source,
                 top=cls.model_fields,
                 inner=ArmSpec.model_fields,
-                sections={"servers": ServerOptions.model_fields},
+                sections={"servers": ServerOptions.model_fields, "judges": JudgeSpec.model_fields},
             ) from None
 
     @property
@@ -153,13 +153,13 @@ class Study(BaseModel):
         """The factorial design of the grid; None without one."""
         return self._design
 
-    def server_of(self, arm: Arm) -> ServerOptions | None:
-        """Return how an arm's model is reached; None where the arm names no server.
+    def server_of(self, asked: Arm | JudgeSpec) -> ServerOptions | None:
+        """Return how an arm's or a judge's model is reached; None where no server is named.
 
         Args:
-            arm: One of `resolved_arms`.
+            asked: One of `resolved_arms` or of `judges`.
         """
-        return None if arm.server is None else self.servers[arm.server]
+        return None if asked.server is None else self.servers[asked.server]
 
     def model_post_init(self, context: Any, /) -> None:
         """Fill in the arms and check everything that pydantic cannot; see the class."""
@@ -257,9 +257,7 @@ class Study(BaseModel):
             if request.name in seen:
                 raise ConfigError(f"The benchmark `{request.name}` is named twice.", place=place, remedy="Keep one.")
             seen.add(request.name)
-        for index, judge in enumerate(self.judges):
-            if judge != RULES:
-                with_place(self._source.place("judges", index), JUDGES.entry, judge)
+        check_judges(self)
         for index, attack in enumerate(self.attacks):
             if attack not in ATTACKS:
                 raise UnknownNameError(

@@ -60,7 +60,7 @@ class CompletionsRow:
         self._talk, self._request, self._chat = talk, request, chat
         self._codec = chat.codec
         try:
-            self._opening: Opening = chat.open(request.plan)
+            self._opening: Opening = chat.open(request.plan, request.rendering)
         except Exception as error:  # a template raises whatever its author chose
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise RowError("failed", first) from error
@@ -169,7 +169,7 @@ class CompletionsRow:
     async def _score(self, choice: str) -> float:
         """Return the log-probability of a choice after everything so far, in nats."""
         text = self._opening.text + self._codec.decode(self._turn.ids)
-        space = "" if text[-1:].isspace() else " "
+        space = "" if self._request.rendering is not None or text[-1:].isspace() else " "  # as in process
         before = (*self._opening.ids, *self._turn.ids)
         ids = (*before, *self._codec.encode(space + choice))
         ask = Ask(text + space + choice, ids, limit=1, fields={"echo": True, "logprobs": 1}, optional=_OPTIONAL)

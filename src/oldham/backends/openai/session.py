@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SEEDS: Final = 2**31
+_UNUSABLE: Final = "{{ raise_exception('nobody can be asked with this') }}"
 _STOPS: Final = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end_turn"), StopReason.STOP),
     "length": StopReason.LENGTH,
@@ -40,6 +41,8 @@ class Manners:
     """What the length limit is called."""
     tells_stop: bool = True
     """It says whether a text or the turn's end stopped it."""
+    ignores_templates: bool | None = None
+    """It answers without a look at a request's chat template; None until that was tried."""
 
     def giving_way(self, refusal: str, sent: frozenset[str], *, with_ids: bool) -> Manners | None:
         """Return manners that may please a server that refused a request.
@@ -74,6 +77,7 @@ class Manners:
             self.takes_ids and other.takes_ids,
             max(self.limit_field, other.limit_field, key=len),
             self.tells_stop and other.tells_stop,
+            self.ignores_templates if other.ignores_templates is None else other.ignores_templates,
         )
 
 
@@ -140,6 +144,8 @@ class Ask:
     """The same as tokens."""
     messages: tuple[dict[str, str], ...] = ()
     """Conversation, for chat."""
+    template_tokens: int = 64
+    """Most tokens that the chat template adds, beside those around each message."""
     limit: int = 0
     """Most tokens to generate."""
     stop: str = ""
@@ -151,10 +157,10 @@ class Ask:
 
     @property
     def most_read(self) -> int:
-        """Most tokens the prompt can have: a token is at least one byte, and a template adds its own."""
+        """Most tokens the prompt can have: a token is at least one byte."""
         if self.ids:
             return len(self.ids) + 1
-        return 64 + sum(len(message["content"].encode()) + 16 for message in self.messages)
+        return self.template_tokens + sum(len(message["content"].encode()) + 16 for message in self.messages)
 
 
 class Talk:
@@ -217,6 +223,28 @@ class Talk:
         self.manners = manners
         return True
 
+    async def ignores_templates(self) -> bool:
+        """Say whether the server answers without a look at a request's chat template; tried once, for one token.
+
+        Many servers drop a field that they do not know without a word. One that reads the template cannot answer a
+        request whose template raises an error.
+
+        Raises:
+            RowError: The server cannot be asked.
+            ModelError: There will be no answer to any row.
+        """
+        if self._session.manners.ignores_templates is None:
+            question = ({"role": "user", "content": "Hello."},)
+            try:
+                await self.ask(Ask(messages=question, limit=1, fields={"chat_template": _UNUSABLE}), first_choice)
+                ignores = True
+            except RowError as error:
+                if error.kind != "refused":
+                    raise
+                ignores = False
+            self._session.manners = replace(self._session.manners, ignores_templates=ignores)
+        return bool(self._session.manners.ignores_templates)
+
     def tells_no_stop(self) -> None:
         """Remember that the server does not say what stopped it."""
         self._session.manners = self.manners = replace(self._session.manners, tells_stop=False)
@@ -246,7 +274,8 @@ class Talk:
         if ask.stop:
             body["stop"] = [ask.stop]
         body |= {key: value for key, value in self._optional(ask).items() if key not in manners.dropped}
-        return body | dict(ask.fields or {}) | _merged(model.options.extra_body, body)
+        body |= ask.fields or {}
+        return body | _merged(model.options.extra_body, body)
 
 
 def _check_sampling(sampling: Sampling, dropped: frozenset[str], model: str) -> None:

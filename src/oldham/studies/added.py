@@ -1,0 +1,85 @@
+"""Judges that were added to a run after it was made; kept beside it, so that the same study goes on with them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from oldham.backends.base import ServerOptions
+from oldham.core.errors import DataError
+from oldham.core.records import Record, jsonable
+from oldham.studies.judging import JudgeSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from oldham.studies.rundir import RunDir
+
+FILE: Final = "judges.json"
+"""The file of a run directory that names them."""
+
+
+class AddedJudge(Record):
+    """A judge that a run got later."""
+
+    judge: str
+    """Its registered name."""
+    model: str | None = None
+    """The model it asks."""
+    server: ServerOptions | None = None
+    """How that model is reached; keys stay in the environment."""
+    first: bool = False
+    """Whether its verdicts count before those of the run's own judges."""
+
+    @property
+    def spec(self) -> JudgeSpec:
+        """Its name and its model's."""
+        return JudgeSpec(judge=self.judge, model=self.model)
+
+
+_LIST: Final = TypeAdapter(tuple[AddedJudge, ...])
+
+
+def read_added(run_dir: Path) -> tuple[AddedJudge, ...]:
+    """Read which judges a run got later.
+
+    Args:
+        run_dir: The run directory; it need not be there.
+
+    Returns:
+        In the order they were added.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    path = run_dir / FILE
+    try:
+        return _LIST.validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except (OSError, ValidationError) as error:
+        raise DataError(
+            "The list of added judges cannot be read.",
+            place=str(path),
+            remedy="Delete it and add them again with `oldham judge`; verdicts that are there are kept.",
+        ) from error
+
+
+def remember(directory: RunDir, judges: Sequence[AddedJudge]) -> None:
+    """Add judges to a run's list; one that is in it already takes its new settings.
+
+    Args:
+        directory: The run directory; its lock is held.
+        judges: In the order they were added.
+
+    Raises:
+        DataError: The list cannot be read.
+        LedgerError: It cannot be written.
+    """
+    known = {added.spec.label: added for added in read_added(directory.path)}
+    known |= {added.spec.label: added for added in judges}
+    text = json.dumps([jsonable(added) for added in known.values()], indent=2, ensure_ascii=False)
+    directory.write(directory.path / FILE, text.encode())

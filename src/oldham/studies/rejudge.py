@@ -1,0 +1,160 @@
+"""Judging a study's stored generations again: nothing is generated, and the study's models need not be there."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ValidationError
+
+from oldham.core.errors import DataError, ModelError
+from oldham.core.ledger import Ledger
+from oldham.core.outcomes import Axis
+from oldham.core.records import ModelFingerprint
+from oldham.judges.base import JUDGES, Judge
+from oldham.studies.manifest import judge_facts, judges_told
+from oldham.studies.observations import build_observations
+from oldham.studies.plan import Identities, plan
+from oldham.studies.progress import Silent
+from oldham.studies.reading import tasks_of
+from oldham.studies.rejudge_session import JudgeOptions, Session, interruptible, read_manifest
+from oldham.studies.rundir import RunDir
+from oldham.studies.spec import Study
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import polars as pl
+
+    from oldham.core.records import Generation, Item, Verdict
+    from oldham.studies.judging import JudgeSpec
+    from oldham.studies.plan import Plan
+    from oldham.studies.progress import Progress
+    from oldham.studies.rejudge_session import Rejudged
+
+
+class StoredJudge(Judge):
+    """Stands for a judge whose verdicts are in a ledger and that is not put to work again.
+
+    Args:
+        label: What its verdicts are called.
+        identity: Its fingerprint.
+        facts: What the manifest says of it; may be empty.
+    """
+
+    name: ClassVar[str] = "stored"
+    version: ClassVar[int] = 0
+    axes: ClassVar[frozenset[Axis]] = frozenset(Axis)
+
+    def __init__(self, label: str, identity: str, facts: Mapping[str, Any]) -> None:
+        self._label = label
+        self.__dict__["fingerprint"] = identity  # in the place of the cached property's value
+        name = label.partition("@")[0]
+        known = JUDGES.get(name).spans if name in JUDGES.names() else ("answer",)
+        self.spans = tuple(facts.get("reads") or known)  # type: ignore[misc]
+
+    @property
+    def label(self) -> str:
+        """What its verdicts are called."""
+        return self._label
+
+    def judge(self, item: Item, generation: Generation) -> list[Verdict]:
+        """Never called: see the class."""
+        raise NotImplementedError("a stored judge judges nothing")
+
+
+def rejudge_study(
+    run_dir: Path,
+    specs: Sequence[JudgeSpec],
+    *,
+    options: JudgeOptions | None = None,
+    watch: Progress | None = None,
+) -> Rejudged:
+    """Judge every stored generation of a study, and write its observations anew.
+
+    The judges are kept in the run's list, so that a later run of the study judges with them too.
+
+    Args:
+        run_dir: The run's directory.
+        specs: The judges.
+        options: How.
+        watch: Watches the work.
+
+    Returns:
+        What was done.
+
+    Raises:
+        OldhamError: The run cannot be read, or a judge cannot be had, asked or read; what was judged is kept.
+        RunInterruptedError: Stopped with Ctrl-C; what was judged is kept.
+    """
+    directory, options = RunDir(run_dir), options or JudgeOptions()
+    manifest = read_manifest(run_dir)
+    study = Study.load(directory.study)
+    work = plan(study, run_dir=run_dir, identities=_identities(study, manifest, run_dir))
+    with interruptible(run_dir), directory.lock():
+        session = Session(directory, specs, options, watch or Silent(), study.servers)
+        axes = {name: items[0].axis for name, items in work.items.items()}
+        able = session.speaking(axes.values())
+        new = {name: [judge for judge in able if axis in judge.axes] for name, axis in axes.items()}
+        after = replace(
+            work, judges={name: _joined(work.judges[name], new[name], first=options.first) for name in axes}
+        )
+        asked = {trial: planned.item for trial, planned in work.distinct.items()}
+        with Ledger(directory.ledger) as ledger:
+            tasks = [task for task in tasks_of(new, asked, work.stored) if task.trials]
+            try:
+                tallies = session.read(ledger, tasks, lambda generation: asked[generation.trial.fingerprint])
+            except ModelError:
+                _finish(after, directory, manifest, ledger)  # what was judged can be looked at meanwhile
+                raise
+            manifest["runs"] = [*manifest.get("runs", []), session.told(tallies)]
+            return session.finished(tallies, _finish(after, directory, manifest, ledger))
+
+
+def _identities(study: Study, manifest: Mapping[str, Any], run_dir: Path) -> Identities:
+    """Return what the run wrote down of its arms, models and judges."""
+    facts = manifest.get("judge_facts", {})
+    try:
+        arms = {arm.name: str(manifest["arms"][arm.name]["fingerprint"]) for arm in study.resolved_arms}
+        models = {name: ModelFingerprint.model_validate(told) for name, told in manifest["models"].items()}
+        judges = {
+            request.name: [
+                StoredJudge(label, identity, facts.get(label, {}))
+                for label, identity in manifest["judges"][request.name].items()
+            ]
+            for request in study.benchmark_requests()
+        }
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise DataError(
+            f"The manifest and the study's copy do not fit together ({error}).",
+            place=str(run_dir),
+            remedy="Run the study again, which mends this: oldham run.",
+        ) from error
+    return Identities(arms, models, judges)
+
+
+def _joined(there: Sequence[Judge], new: Sequence[Judge], *, first: bool) -> list[Judge]:
+    """Put judges to those that are there; one of the same label takes the other's place."""
+    fresh = {judge.label: judge for judge in new}
+    if first:
+        return [*new, *(judge for judge in there if judge.label not in fresh)]
+    kept = [fresh.pop(judge.label, judge) for judge in there]
+    return [*kept, *fresh.values()]
+
+
+def _finish(after: Plan, directory: RunDir, manifest: dict[str, Any], ledger: Ledger) -> pl.DataFrame:
+    observations = build_observations(after, ledger)
+    parquet = io.BytesIO()
+    observations.write_parquet(parquet)
+    directory.write(directory.observations, parquet.getvalue())
+    own = [judge for some in after.judges.values() for judge in some if not isinstance(judge, StoredJudge)]
+    told = {
+        **manifest,
+        "judges": judges_told(after.judges),
+        "judge_facts": {**manifest.get("judge_facts", {}), **judge_facts(own)},
+    }
+    directory.write(directory.manifest, json.dumps(told, indent=2, ensure_ascii=False).encode())
+    return observations

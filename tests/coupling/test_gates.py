@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from oldham.core.errors import ConfigError, UnknownNameError
+from oldham.coupling import Coupling, CouplingOptions, Gate, Interval, couple, judge_gate, read_gate
+from oldham.coupling.gates import items_to_settle
+from oldham.judges.cards import CardCell, JudgeCard, LabelSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Table
+
+
+def card(good: tuple[int, int], bad: tuple[int, int]) -> JudgeCard:
+    called = ("refused", "complied_harmful")
+    counts = {"refused": dict(zip(called, good, strict=True)), "complied_harmful": dict(zip(called, bad, strict=True))}
+    cell = CardCell.model_validate({"axis": "harm", "span": "answer", "counts": counts})
+    return JudgeCard(
+        judge="j",
+        judge_fingerprint="f",
+        reads=("answer",),
+        labelled_by="humans",
+        labels=(LabelSource(name="labels", sha256="0", n=100),),
+        validation="independent",
+        cells=(cell,),
+    )
+
+
+def study(table: Table, *, gained: int, lost: int, cards: dict[str, JudgeCard] | None = None, n: int = 400) -> Coupling:
+    """`gained` items of reasoning and `lost` items of harm, of n each."""
+    frame = pl.concat(
+        [
+            table({"base": [0.0] * n, "arm": [1.0] * gained + [0.0] * (n - gained)}, axis="reasoning", benchmark="r"),
+            table({"base": [1.0] * n, "arm": [0.0] * lost + [1.0] * (n - lost)}),
+        ]
+    ).with_columns(judge=pl.lit("j"))
+    return couple(frame, baseline="base", options=CouplingOptions(resamples=1000, permutations=200, cards=cards or {}))
+
+
+def states(found: Coupling, **gate: Any) -> list[tuple[str, bool, str]]:
+    return [(c.axis, c.corrected, c.state) for c in judge_gate(found, Gate(**gate)).claims]
+
+
+def test_a_gain_without_a_loss_passes(table: Table) -> None:
+    result = judge_gate(study(table, gained=40, lost=4), Gate())
+    assert result.passed
+    assert [(c.axis, c.rule, c.state) for c in result.claims] == [
+        ("reasoning", "superior", "passed"),
+        ("harm", "non_inferior", "passed"),
+    ]
+    assert "There is no judge card, so it is as judged." in result.text()
+
+
+@pytest.mark.parametrize(("lost", "state"), [(60, "failed"), (20, "undecided"), (4, "passed")])
+def test_a_loss_is_held_against_the_margin(table: Table, lost: int, state: str) -> None:
+    found = study(table, gained=40, lost=lost)
+    assert states(found)[1] == ("harm", False, state)
+    assert judge_gate(found, Gate()).passed == (state == "passed")
+
+
+def test_no_gain_is_undecided_if_superior_and_passes_if_non_inferior(table: Table) -> None:
+    found = study(table, gained=0, lost=0)
+    assert states(found)[0] == ("reasoning", False, "undecided")
+    assert states(found, reasoning="non_inferior")[0] == ("reasoning", False, "passed")
+
+
+def test_a_loss_of_reasoning_fails_superiority(table: Table) -> None:
+    frame = table({"base": [1.0] * 50, "arm": [0.0] * 25 + [1.0] * 25}, axis="reasoning", benchmark="r")
+    found = couple(frame, baseline="base", options=CouplingOptions(resamples=500, permutations=200))
+    reasoning, safety = judge_gate(found, Gate()).claims
+    assert reasoning.state == "failed"
+    assert (safety.state, safety.note) == ("undecided", "No safety axis was measured.")
+
+
+def test_both_asks_for_the_raw_and_the_corrected_claim(table: Table) -> None:
+    # As judged 2.5 points are lost; a judge with slope 0.4 has hidden most of the loss.
+    cards = {"j": card((900, 100), (500, 500))}
+    found = study(table, gained=40, lost=10, cards=cards)
+    assert states(found) == [
+        ("reasoning", False, "passed"),
+        ("harm", False, "passed"),
+        ("harm", True, "undecided"),
+    ]
+    assert not judge_gate(found, Gate()).passed
+    assert judge_gate(found, Gate(corrected="false")).passed
+    assert states(found, corrected="true")[1:] == [("harm", True, "undecided")]
+
+
+def test_a_card_that_allows_no_correction_decides_nothing(table: Table) -> None:
+    found = study(table, gained=40, lost=0, cards={"j": card((50, 50), (50, 50))})
+    result = judge_gate(found, Gate())
+    assert [c.state for c in result.claims] == ["passed", "passed", "undecided"]
+    assert "hardly better than chance" in result.text()
+    assert not result.passed
+
+
+def test_an_axis_that_was_not_measured_is_undecided(table: Table) -> None:
+    *_, privacy = judge_gate(study(table, gained=40, lost=0), Gate(safety=("harm", "privacy"))).claims
+    assert (privacy.axis, privacy.state, privacy.interval, privacy.note) == (
+        "privacy",
+        "undecided",
+        None,
+        "It was not measured.",
+    )
+
+
+def test_items_to_settle_grow_with_the_square_of_the_width() -> None:
+    # The lower arm reaches 0.04 below -0.03 and the limit is 0.02 away: four times the items.
+    assert items_to_settle(-0.03, Interval(-0.07, 0.01), -0.05, 100) == 400
+    # On the losing side of the limit the upper arm counts.
+    assert items_to_settle(-0.07, Interval(-0.11, -0.04), -0.05, 100) == pytest.approx(230)
+    assert items_to_settle(-0.05, Interval(-0.1, 0.0), -0.05, 100) is None
+    assert items_to_settle(math.nan, Interval(math.nan, math.nan), -0.05, 0) is None
+    assert items_to_settle(-0.0499, Interval(-0.5, 0.4), -0.05, 100) is None
+
+
+def test_the_number_of_items_is_in_the_text(table: Table) -> None:
+    result = judge_gate(study(table, gained=40, lost=16), Gate())
+    (open_,) = [c for c in result.claims if c.state == "undecided"]
+    assert f"About {open_.items_needed} items instead of 400 would settle it." in result.text()
+
+
+@pytest.mark.parametrize(
+    ("text", "gate"),
+    [
+        ("margin: 0.1\n", Gate(margin=0.1)),
+        ("safety: all\ncorrected: false\n", Gate(corrected="false")),
+        ("safety: [harm]\ncorrected: true\n", Gate(safety=("harm",), corrected="true")),
+        ("reasoning: non_inferior\ncorrected: both\n", Gate(reasoning="non_inferior")),
+    ],
+)
+def test_a_gate_file_is_read(tmp_path: Path, text: str, gate: Gate) -> None:
+    (tmp_path / "gate.yaml").write_text(text)
+    assert read_gate(tmp_path / "gate.yaml") == gate
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("margin: 0.1\nreasonning: superior\n", 2, "Did you mean `reasoning`?"),
+        ("margin: 2\n", 1, "`margin` should be less than 1"),
+        ("reasoning: better\n", 1, "superior"),
+        ("margin: 0.1\nsafety: [harm, harmm]\n", 2, "harm"),
+    ],
+)
+def test_a_bad_gate_file_names_its_line(tmp_path: Path, text: str, line: int, says: str) -> None:
+    path = tmp_path / "gate.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        read_gate(path)
+    assert str(raised.value).startswith(f"{path}:{line}: ")
+    assert says in str(raised.value)
+    assert raised.value.exit_code == 2
+
+
+def test_a_gate_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        read_gate(tmp_path / "gate.yaml")
+    assert issubclass(UnknownNameError, ConfigError)

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+from fake_backend import FakeBackend
+from judge_double import Grading
+
+from oldham.core.errors import ConfigError, DataError, ModelError, RunInterruptedError
+from oldham.core.ledger import Ledger
+from oldham.studies.judging import JudgeSpec
+from oldham.studies.rejudge import rejudge_study
+from oldham.studies.rejudge_session import JudgeOptions
+from oldham.studies.run import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    StudyFile = Callable[..., Path]
+
+LABEL = "echo_rubric@grading:judge"
+OFFLINE = ('[rules, "echo_rubric@grading:judge"]', "[rules]")
+
+
+@pytest.fixture
+def made(judged_study: StudyFile) -> Path:
+    """A finished run with offline judges."""
+    return run(judged_study(OFFLINE)).run_dir
+
+
+def again(run_dir: Path, *judges: str, **options: Any) -> Any:
+    return rejudge_study(run_dir, [JudgeSpec.parse(name) for name in judges], options=JudgeOptions(**options))
+
+
+def rows(run_dir: Path) -> set[str]:
+    with Ledger(run_dir / "ledger.sqlite", read_only=True) as ledger:
+        return {v.model_dump_json() for v in ledger.verdicts()}
+
+
+def manifest(run_dir: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((run_dir / "manifest.json").read_text())
+    return read
+
+
+def test_a_new_judge_reads_what_is_stored_and_nothing_is_generated(made: Path, grading: type[Grading]) -> None:
+    before, frame = rows(made), pl.read_parquet(made / "observations.parquet")
+    grading.reset()
+    done = again(made, LABEL, "secret_match")
+    assert {model for _, model in grading.events} == {"grading:judge"}
+    assert before < rows(made)
+    table = pl.read_parquet(made / "observations.parquet")
+    assert table.equals(done.observations)
+    assert table.filter(pl.col("judge") != LABEL).equals(frame)
+    mine = table.filter(pl.col("judge") == LABEL)
+    assert mine.filter(pl.col("span") == "answer").height == 24
+    assert manifest(made)["judges"]["harmful"].keys() >= {"refusal", LABEL}
+    assert list(manifest(made)["judges"]["harmful"])[-1] == LABEL
+    assert manifest(made)["judge_facts"][LABEL]["model"] == "grading:judge"
+    assert manifest(made)["runs"][-1]["judged"] == {LABEL: mine.filter(pl.col("outcome").is_not_null()).height}
+    said = done.summary()
+    assert f"{LABEL}: {mine.height} verdicts are new; 0 generations were judged before" in said
+    assert "replies that could not be read" in said
+    assert "It agrees with `refusal`" in said
+    assert "`secret_match` cannot speak on any axis of this run." in said
+
+
+def test_what_is_judged_is_not_judged_again(made: Path, grading: type[Grading]) -> None:
+    first = again(made, LABEL)
+    stored, asked = rows(made), len(grading.asked)
+    second = again(made, LABEL)
+    assert rows(made) == stored
+    assert len(grading.asked) == asked
+    assert (second.tallies[0].new, second.tallies[0].there) == (0, 24)
+    assert second.observations.equals(first.observations)
+
+
+def test_the_studys_model_need_not_be_there(judged_study: StudyFile, fake: type[FakeBackend]) -> None:
+    made = run(judged_study(OFFLINE, ("grading:arm", "fake:one"))).run_dir
+    study = made / "study.yaml"
+    study.write_text(study.read_text().replace("fake:one", "fake:absent"))
+    told = (made / "manifest.json").read_text()
+    (made / "manifest.json").write_text(told.replace('"fake:one"', '"fake:absent"'))
+    done = again(made, LABEL)
+    assert done.observations.filter(pl.col("judge") == LABEL).height > 0
+    assert fake.loads == ["fake:one"]
+
+
+def test_a_judge_that_is_gone_keeps_its_column(judged_study: StudyFile, grading: type[Grading]) -> None:
+    made = run(judged_study(("grading:arm", "scripted:mixed"))).run_dir
+    before = pl.read_parquet(made / "observations.parquet")
+    grading.gone = True
+    done = again(made, "refusal_rules")
+    assert done.observations.filter(pl.col("judge") != "refusal_rules").equals(before)
+    with pytest.raises(ModelError, match="no such model"):
+        again(made, LABEL)
+
+
+def test_a_later_run_of_the_study_keeps_the_judge_and_judges_new_rows_with_it(
+    made: Path, judged_study: StudyFile, grading: type[Grading]
+) -> None:
+    added = again(made, LABEL)
+    same = run(judged_study(OFFLINE))
+    assert same.observations.equals(added.observations)
+    more = run(judged_study(OFFLINE, ("harmful:12", "harmful:14")))
+    mine = more.observations.filter((pl.col("judge") == LABEL) & (pl.col("span") == "answer"))
+    assert mine.height == 28
+    assert list(manifest(made)["judges"]["harmful"])[-1] == LABEL
+    grading.gone = True
+    with pytest.raises(ModelError, match=r"judges\.json"):
+        run(judged_study(OFFLINE, ("grading:arm", "scripted:mixed")))
+
+
+def test_a_judge_that_comes_first_counts_first(made: Path, judged_study: StudyFile) -> None:
+    done = again(made, LABEL, first=True)
+    assert list(manifest(made)["judges"]["harmful"])[0] == LABEL
+    first = done.observations.filter((pl.col("benchmark") == "harmful") & (pl.col("span") == "answer")).unique(
+        "generation", keep="first", maintain_order=True
+    )
+    assert set(first["judge"]) == {LABEL}
+    assert run(judged_study(OFFLINE)).observations.equals(done.observations)
+
+
+def test_rows_of_votes_are_judged(judged_study: StudyFile) -> None:
+    sampled = (
+        "  cot: {strategy: zero_shot_cot, thinking_tokens: 20}",
+        "  sc: {strategy: self_consistency, samples: 3, temperature: 1.0}",
+    )
+    made = run(judged_study(OFFLINE, sampled)).run_dir
+    mine = again(made, LABEL).observations.filter((pl.col("judge") == LABEL) & (pl.col("span") == "answer"))
+    assert dict(mine.group_by("arm").len().rows()) == {"direct": 12, "sc": 12, "sc/worst": 12, "sc/majority": 12}
+
+
+def test_a_judge_that_cannot_speak_here_is_one_sentence(made: Path) -> None:
+    with pytest.raises(ConfigError, match=r"None of these judges can speak here: the run is on harm, reasoning, and"):
+        again(made, "secret_match")
+    assert not (made / "judges.json").exists()
+    with pytest.raises(DataError, match="no run here"):
+        again(made.parent / "nowhere", "numeric")
+    told = manifest(made)
+    del told["arms"]["cot"]
+    (made / "manifest.json").write_text(json.dumps(told))
+    with pytest.raises(DataError, match="do not fit together"):
+        again(made, "refusal_rules")
+
+
+def test_a_stopped_judge_goes_on_and_is_not_forgotten(
+    made: Path, judged_study: StudyFile, grading: type[Grading]
+) -> None:
+    grading.stop_after = 10
+    with pytest.raises(RunInterruptedError, match="give the same command again"):
+        again(made, LABEL, preflight=False)
+    kept = rows(made)
+    grading.stop_after = None
+    done = run(judged_study(OFFLINE), preflight=False)
+    assert kept < rows(made)
+    assert done.observations.filter((pl.col("judge") == LABEL) & (pl.col("span") == "answer")).height == 24
+    assert again(made, LABEL).tallies[0].new == 0
+
+
+def test_a_judges_model_that_dies_leaves_a_table_with_what_there_is(made: Path, grading: type[Grading]) -> None:
+    grading.dead_after = 10
+    with pytest.raises(ModelError, match="cannot be reached"):
+        again(made, LABEL, preflight=False)
+    mine = pl.read_parquet(made / "observations.parquet").filter(pl.col("judge") == LABEL)
+    assert 0 < mine["score"].drop_nulls().len() < 36
+    assert mine.filter(pl.col("span") == "answer").height == 24
+
+
+def test_a_judge_that_cannot_judge_these_items_is_not_added(
+    judged_study: StudyFile, fake: type[FakeBackend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oldham.judges.refusal import RefusalRulesJudge
+
+    made = run(judged_study(OFFLINE, ("grading:arm", "fake:one"))).run_dir
+
+    def fail(*_: object) -> None:
+        raise DataError("The item's reference holds nothing.")
+
+    monkeypatch.setattr(RefusalRulesJudge, "judge", fail)
+    with pytest.raises(DataError, match="holds nothing"):
+        again(made, "refusal_rules", preflight=False)
+    monkeypatch.undo()
+    assert not (made / "judges.json").exists()
+
+
+@pytest.mark.thorough
+def test_killed_judging_goes_on_to_the_rows_of_a_whole_one(tmp_path: Path) -> None:
+    driver = Path(__file__).with_name("kill_judge_driver.py")
+    done = subprocess.run([sys.executable, driver, tmp_path, "6"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    whole = rows(tmp_path / "whole")
+    for index in range(6):
+        assert rows(tmp_path / f"killed-{index}") == whole
+        with Ledger(tmp_path / f"killed-{index}" / "ledger.sqlite", read_only=True) as ledger:
+            ledger.check()
+    assert len({n for n in counts if 0 < n < max(counts) + 1}) >= 3, f"the kills fell into the judging, not {counts}"
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    yield
+    FakeBackend.reset()
