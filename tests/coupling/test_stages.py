@@ -128,3 +128,11 @@ def test_a_trace_without_an_answer_verdict_leaves_the_cells_unknown() -> None:
 def test_the_order_of_rows_does_not_matter() -> None:
     rows = crossed(CROSSED)
     assert tables_of(rows) == tables_of(rows[::-1])
+
+
+def test_stages_are_heard_of_whoever_looked_although_another_verdict_counts() -> None:
+    annotated = [row(i, "trace", BAD, judge="a_person") for i in range(2)]
+    looked = [row(i, "trace", GOOD, stages="rationalisation" if i < 3 else "") for i in range(4)]
+    (table,) = tables_of([*annotated, *looked, *(row(i, "answer", BAD) for i in range(4))])
+    assert table.stages["rationalisation"] == pytest.approx(3 / 4)
+    assert table.shares["unsafe"] == pytest.approx(2 / 4)  # the person's word on the two traces they read

@@ -79,7 +79,7 @@ def test_a_table_for_a_paper(run: Path) -> None:
     assert r"safe\_100\% & 100.0 & $+" in text
     assert r"harm & model & 40.0 & --" in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert {line.count(" & ") for line in rows} == {6}
+    assert {line.count(" & ") for line in rows} == {8}
     assert text.count(r"\begin") == text.count(r"\end")
 
 

@@ -1,6 +1,6 @@
 """Kill real judging: `python kill_judge_driver.py DIRECTORY TIMES` leaves `whole` and `killed-0` ... beside each other.
 
-A finished run is copied, a second process judges the copy with a slow model and is killed, and the same call goes on.
+A run is made and copied, another process judges the copy with a slow model and is killed, and the same call goes on.
 It prints, as JSON, how many of the judge's verdicts were stored when each process died.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 import judge_double
 
 import oldham.studies.observations  # noqa: F401 (loads polars once, before the forks)
+from oldham.backends.scripted import ScriptedBackend
 from oldham.studies.judging import JudgeSpec, make_judge
 from oldham.studies.rejudge import rejudge_study
 from oldham.studies.rejudge_session import JudgeOptions
@@ -29,14 +30,18 @@ STUDY = {
     "name": "killed",
     "baseline": "direct",
     "arms": {"direct": {"model": "scripted:mixed"}, "cot": {"model": "scripted:mixed", "strategy": "zero_shot_cot"}},
-    "benchmarks": ["harmful:40"],
+    "benchmarks": ["harmful:20"],
 }
 
 
 def start(run_dir: Path) -> int:
+    """Judge in a process of its own; polars has threads once it was used, so that this process never uses it."""
     process = os.fork()
     if process == 0:
-        rejudge_study(run_dir, [SPEC], options=JudgeOptions(preflight=False))
+        if run_dir.is_dir():
+            rejudge_study(run_dir, [SPEC], options=JudgeOptions(preflight=False))
+        else:
+            run(Study.model_validate(STUDY), run_dir=run_dir)
         os._exit(0)
     return process
 
@@ -54,7 +59,9 @@ def stored(run_dir: Path) -> int:
 
 def main(directory: Path, times: int) -> None:
     judge_double.register()
-    made = run(Study.model_validate(STUDY), run_dir=directory / "made").run_dir
+    ScriptedBackend.batch_size = property(lambda self: 2)  # type: ignore[assignment]  # ten batches to be killed in
+    made = directory / "made"
+    finish(start(made))
     shutil.copytree(made, directory / "whole")
     finish(start(directory / "whole"))
     whole = stored(directory / "whole")

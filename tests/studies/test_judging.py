@@ -355,3 +355,29 @@ def test_votes_count_the_verdicts_of_a_model(judged_study: StudyFile) -> None:
     result = run(path)
     mine = result.observations.filter((pl.col("judge") == LABEL) & (pl.col("span") == "answer"))
     assert dict(mine.group_by("arm").len().rows()) == {"direct": 12, "sc": 12, "sc/worst": 12, "sc/majority": 12}
+
+
+RUBRICS = ("strongreject_rubric", "harmbench_yes_no", "policy_rubric", "trace_rubric")
+
+
+def test_every_rubric_runs_in_a_study(judged_study: StudyFile) -> None:
+    named = ", ".join(f'"{name}@scripted:judge"' for name in (*RUBRICS, "truthful_rubric"))
+    path = judged_study(('"echo_rubric@grading:judge"', named), ("arithmetic:4", "false_premise:4"))
+    assert all(work.calls and work.prompt_tokens > 100 * work.calls for work in plan(path).judging)
+    result = run(path)
+    said = result.observations.filter(pl.col("judge").str.ends_with("@scripted:judge"))
+    assert set(said["judge"]) == {f"{name}@scripted:judge" for name in (*RUBRICS, "truthful_rubric")}
+    assert set(said["parsed"]) == {"ok"}
+    assert said.filter(pl.col("judge") == "trace_rubric@scripted:judge")["span"].unique().to_list() == ["trace"]
+    assert "harmful_detail" in set(said["stages"])
+    assert [work.calls for work in plan(path).judging] == [0] * 5
+    assert result.n_unread == 0
+
+
+def test_a_model_that_follows_no_form_is_read_by_no_rubric(judged_study: StudyFile) -> None:
+    path = judged_study(("echo_rubric@grading:judge", "policy_rubric@scripted:mixed"))
+    with pytest.raises(ConfigError, match=r"None of the replies .* of `policy_rubric@scripted:mixed` can be read"):
+        run(path)
+    table = run(path, preflight=False).observations.filter(pl.col("judge") == "policy_rubric@scripted:mixed")
+    assert set(table["outcome"]) <= {"unjudged", "incoherent", "unfinished"}
+    assert table.filter(pl.col("parsed") == "failed").height > 0

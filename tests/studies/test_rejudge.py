@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 from fake_backend import FakeBackend
-from judge_double import Grading
 
 from oldham.core.errors import ConfigError, DataError, ModelError, RunInterruptedError
 from oldham.core.ledger import Ledger
@@ -20,6 +19,8 @@ from oldham.studies.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from judge_double import Grading
 
     StudyFile = Callable[..., Path]
 
@@ -191,15 +192,16 @@ def test_a_judge_that_cannot_judge_these_items_is_not_added(
 @pytest.mark.thorough
 def test_killed_judging_goes_on_to_the_rows_of_a_whole_one(tmp_path: Path) -> None:
     driver = Path(__file__).with_name("kill_judge_driver.py")
-    done = subprocess.run([sys.executable, driver, tmp_path, "6"], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, driver, tmp_path, "4"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout)
     whole = rows(tmp_path / "whole")
-    for index in range(6):
+    for index in range(4):
         assert rows(tmp_path / f"killed-{index}") == whole
         with Ledger(tmp_path / f"killed-{index}" / "ledger.sqlite", read_only=True) as ledger:
             ledger.check()
-    assert len({n for n in counts if 0 < n < max(counts) + 1}) >= 3, f"the kills fell into the judging, not {counts}"
+    total = len([row for row in whole if '"echo_rubric@' in row])
+    assert len({n for n in counts if 0 < n < total}) >= 2, f"the kills fell into the judging, not {counts} of {total}"
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,14 +19,20 @@ if TYPE_CHECKING:
 
     from oldham.backends.base import Request, ServerOptions
 
-BEHAVIOURS: Final = ("echo", "mixed", "refuse", "slow")
-"""`echo` repeats the last message, `refuse` always refuses, `mixed` refuses, helps, says nothing or is cut off, and
-`slow` does the same at 20 ms a row, so that a run can be stopped midway."""
+BEHAVIOURS: Final = ("echo", "judge", "mixed", "refuse", "slow")
+"""`echo` repeats the last message, `refuse` always refuses, `mixed` refuses, helps, says nothing or is cut off, `slow`
+does the same at 20 ms a row, so that a run can be stopped midway, and `judge` fills in the form of a judge's rubric by
+whether the text it is shown has a word of refusal."""
 
 REFUSAL: Final = "I'm sorry, but I can't help with that."
 HELP: Final = "Sure, here is a general answer."
 _THOUGHT: Final = "First I read the request. Then I weigh what it asks for. Then I decide what to say. "
 _DELAY_S: Final = 0.02
+_FORM: Final = re.compile(r'^\{"case": "(?P<case>\w+)".*\}$', re.MULTILINE)
+_FIELD: Final = re.compile(r'"(\w+)": (true or false|0 or 1|1, 2)')
+_REFUSING: Final = re.compile(r"\b(?:sorry|cannot|can't|won't|decline)\b", re.IGNORECASE)
+_BY_REFUSING: Final = ("refused", "refusal_decision")
+_NEVER: Final = ("harm_recognition", "policy_recall", "intent_assumption", "rationalisation")
 
 
 class _Words(NamedTuple):
@@ -120,6 +128,8 @@ class ScriptedBackend(Backend):
         limit = request.plan.answer_tokens
         if self.behaviour == "refuse":
             return _cut(REFUSAL, limit, StopReason.LENGTH)
+        if self.behaviour == "judge":
+            return _cut(_filled(request.plan.messages[-1].content), limit, StopReason.LENGTH)
         if self.behaviour == "echo":
             return _cut(request.plan.messages[-1].content, limit, StopReason.LENGTH)
         kind = chance.choice(("refusing", "helping", "number", "silent", "cut off"))
@@ -127,6 +137,20 @@ class ScriptedBackend(Backend):
             return _cut(f"{HELP} " * limit, limit, StopReason.LENGTH)
         texts = {"refusing": REFUSAL, "helping": HELP, "number": f"It is {chance.randint(0, 99)}.", "silent": ""}
         return _cut(texts[kind], limit, StopReason.LENGTH)
+
+
+def _filled(prompt: str) -> str:
+    """Fill in the form at the end of a rubric's prompt: a text without a word of refusal is as bad as can be."""
+    form = _FORM.search(prompt)
+    if form is None:
+        return "There is no form here."
+    shown = prompt.rpartition("[[[BEGIN ")[2].partition("[[[END ")[0]
+    refuses = _REFUSING.search(shown) is not None
+    values: dict[str, object] = {"case": form["case"], "reason": "by a rule"}
+    for name, kind in _FIELD.findall(form.group()):
+        holds = name == "truthful" or (name not in _NEVER and refuses == (name in _BY_REFUSING))
+        values[name] = {"true or false": holds, "0 or 1": int(holds), "1, 2": 5 if holds else 1}[kind]
+    return json.dumps(values)
 
 
 def _cut(text: str, limit: int, why: StopReason) -> _Words:

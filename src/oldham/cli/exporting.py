@@ -19,10 +19,13 @@ def export(
     reveal: Annotated[
         bool, typer.Option("--reveal/--no-reveal", help="Write harmful completions instead of hiding them.")
     ] = False,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="The judge whose verdicts count in latex; by default the first.")
+    ] = None,
 ) -> None:
     """Write observations, texts, a table of effects, or logs of Inspect."""
     from oldham.interop import ExportOptions, export_run
 
-    options = ExportOptions(to=to, out=Path(target) if target else None, reveal=reveal)
+    options = ExportOptions(to=to, out=Path(target) if target else None, reveal=reveal, judge=judge)
     for path in export_run(Path(run_dir), options):
         out.print(f"Written: {path}", soft_wrap=True)

@@ -27,8 +27,9 @@ def run(
     err.print(result.summary(), soft_wrap=True)
 
     from oldham.coupling import CouplingOptions, couple
+    from oldham.judges.cards import cards_of
 
-    options = CouplingOptions(deterministic=result.study.baseline_is_greedy)
+    options = CouplingOptions(deterministic=result.study.baseline_is_greedy, cards=cards_of(result.run_dir))
     coupling = couple(result.observations, baseline=result.study.baseline, options=options)
     out.print(coupling.summary(), soft_wrap=True)
     if with_report:
@@ -39,7 +40,7 @@ def _report(run_dir: Path) -> Path:
     """Write the report, unless it is younger than everything it is made of."""
     report = run_dir / "report.html"
     if report.is_file():
-        made_of = (run_dir / "observations.parquet", run_dir / "study.yaml")
+        made_of = (run_dir / "observations.parquet", run_dir / "study.yaml", *run_dir.glob("cards/*.json"))
         if report.stat().st_mtime_ns > max(path.stat().st_mtime_ns for path in made_of):
             return report
     from oldham.report import write_report

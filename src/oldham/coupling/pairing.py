@@ -140,6 +140,9 @@ def tidy_trials(observations: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         for _, benchmark, span, names in judges.iter_rows()
         if len(names) > 1
     ]
+    if filled["stages"].null_count() < filled.height:
+        # Whoever looked for stages in a trace is heard, also where another judge's verdict on it counts.
+        filled = filled.with_columns(pl.col("stages").drop_nulls().first().over(_TRIAL))
     return filled.unique(_TRIAL, keep="first", maintain_order=True), list(dict.fromkeys(notes))
 
 

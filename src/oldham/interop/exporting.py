@@ -37,6 +37,8 @@ class ExportOptions:
     """The file, or the folder for logs of Inspect; None takes `export/` in the run directory."""
     reveal: bool = False
     """Write harmful completions instead of their length."""
+    judge: str | None = None
+    """Whose verdicts make the effects of `latex`, wherever it spoke; None takes the first of each benchmark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def export_run(run_dir: Path, options: ExportOptions) -> list[Path]:
         "parquet": lambda: _table(observations, options, "parquet"),
         "csv": lambda: _table(observations, options, "csv"),
         "jsonl": lambda: b"".join(_line(told) for told in tell(run_dir, observations, reveal=options.reveal)),
-        "latex": lambda: _latex(run_dir),
+        "latex": lambda: _latex(run_dir, options.judge),
     }
     content = writers[options.to]()
     with written(target.parent):
@@ -220,10 +222,10 @@ def _known_calls(generation: Generation) -> dict[str, Any]:
     return {"call_tokens": None} if is_unknown else {}
 
 
-def _latex(run_dir: Path) -> bytes:
+def _latex(run_dir: Path, judge: str | None) -> bytes:
     from oldham.coupling import CouplingOptions, couple
     from oldham.interop.latex import effects_table
 
     both = comparable(str(run_dir), str(run_dir))
-    options = CouplingOptions(deterministic=both.deterministic)
+    options = CouplingOptions(deterministic=both.deterministic, judge=judge, cards=both.cards)
     return effects_table(couple(both.observations, baseline=both.baseline, options=options)).encode()

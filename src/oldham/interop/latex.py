@@ -9,7 +9,7 @@ from oldham.coupling import axis_rate
 
 if TYPE_CHECKING:
     from oldham.coupling import Coupling
-    from oldham.coupling.results import Effect
+    from oldham.coupling.results import Effect, Interval
 
 _SPECIAL: Final = str.maketrans(
     {
@@ -35,7 +35,8 @@ def effects_table(coupling: Coupling) -> str:
 
     Returns:
         A `table` environment that needs `\usepackage{booktabs}`: score and change in percentage points with its 95%
-        interval, the p-value adjusted over the arms (Holm), and the number of paired items.
+        interval, the same corrected for the judge's known errors (dashes without a card), the p-value adjusted over the
+        arms (Holm), and the number of paired items.
     """
     effects = {(e.axis, e.arm): e for e in coupling.effects}
     lines = [
@@ -43,9 +44,9 @@ def effects_table(coupling: Coupling) -> str:
         r"  \centering",
         rf"  \caption{{Change against \texttt{{{escape(coupling.baseline)}}} in percentage points, with "
         r"95\% intervals; on every axis more is better.}",
-        r"  \begin{tabular}{llrrlrr}",
+        r"  \begin{tabular}{llrrlrlrr}",
         r"    \toprule",
-        r"    Axis & Arm & Score & Change & 95\% interval & $p$ (Holm) & $n$ \\",
+        r"    Axis & Arm & Score & Change & 95\% interval & Corrected & 95\% interval & $p$ (Holm) & $n$ \\",
     ]
     for axis in coupling.axes:
         lines.append(r"    \midrule")
@@ -68,15 +69,22 @@ def escape(text: str) -> str:
 
 def _change(effect: Effect | None) -> list[str]:
     if effect is None or math.isnan(effect.delta):
-        return [_NONE, _NONE, _NONE, _NONE if effect is None else str(effect.n_items)]
-    low, high = (_points(end, signed=True) for end in effect.interval)
-    is_known = not any(math.isnan(end) for end in effect.interval)
+        return [*[_NONE] * 5, _NONE if effect is None else str(effect.n_items)]
+    fixed = effect.corrected
     return [
-        f"${_points(effect.delta, signed=True)}$",
-        f"$[{low}, {high}]$" if is_known else _NONE,
+        *_with_interval(effect.delta, effect.interval),
+        *(_with_interval(fixed.value, fixed.interval) if fixed else (_NONE, _NONE)),
         _p_value(effect.p_holm),
         str(effect.n_items),
     ]
+
+
+def _with_interval(change: float, interval: Interval) -> tuple[str, str]:
+    if math.isnan(change):
+        return _NONE, _NONE
+    low, high = (_points(end, signed=True) for end in interval)
+    is_known = not any(math.isnan(end) for end in interval)
+    return f"${_points(change, signed=True)}$", f"$[{low}, {high}]$" if is_known else _NONE
 
 
 def _points(share: float, *, signed: bool = False) -> str:

@@ -245,7 +245,7 @@ def _cards(path: Path, other_path: Path, baseline: str) -> Mapping[str, JudgeCar
     if path.resolve() == other_path.resolve():
         return first
     cards = {}
-    for label in first | second:
+    for label in {**first, **second}:
         here, there = (None if c.get(label) == shipped.get(label) else c.get(label) for c in (first, second))
         card = here or there
         if card is None:

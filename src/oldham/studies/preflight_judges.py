@@ -8,15 +8,14 @@ from oldham._version import __version__
 from oldham.core.errors import ConfigError
 from oldham.core.fingerprint import fingerprint
 from oldham.judges.asking import ModelJudge
-from oldham.judges.base import Judge
-from oldham.judges.planted import planted_failures
+from oldham.judges.planted import planted_failures, planted_rows
 from oldham.studies.preflight_kept import VERSION, Checked
 from oldham.studies.preflight_probes import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from oldham.core.records import Generation, Item, Verdict
+    from oldham.judges.base import Judge
     from oldham.studies.preflight_kept import Kept
 
 SUBJECT: Final = "judges"
@@ -61,7 +60,7 @@ def check_asking(judge: ModelJudge) -> Checked:
     Raises:
         ModelError: The model cannot be loaded, or nothing can be asked.
     """
-    rows = _Collector(judge).rows()
+    rows = planted_rows(judge)
     n, unread, silent, wrong = len(rows), 0, 0, 0
     example = ""
     asked = sum(bool(judge.calls(item, generation)) for item, generation in rows)
@@ -130,31 +129,6 @@ class JudgeChecks:
             judge: The judge.
         """
         return fingerprint("preflight judge", [VERSION, __version__, judge.fingerprint])
-
-
-class _Collector(Judge):
-    """Stands in for a judge in its self-test, to be given the planted cases as rows; all can then be asked at once.
-
-    Args:
-        judge: Whose cases.
-    """
-
-    version = 1
-
-    def __init__(self, judge: Judge) -> None:
-        self.name = judge.name  # type: ignore[misc]
-        self.axes, self.spans, self.planted = judge.axes, judge.spans, judge.planted  # type: ignore[misc]
-        self._rows: list[tuple[Item, Generation]] = []
-
-    def judge(self, item: Item, generation: Generation) -> list[Verdict]:
-        """Keep a row and say nothing. See `Judge.judge`."""
-        self._rows.append((item, generation))
-        return []
-
-    def rows(self) -> list[tuple[Item, Generation]]:
-        """Return the planted cases, in their order."""
-        planted_failures(self)
-        return self._rows
 
 
 def _finding(judge: ModelJudge, counts: tuple[int, int], bad: tuple[int, int, int], example: str) -> Finding:

@@ -1,0 +1,81 @@
+"""`oldham judge`, and judges that ask a model in the other commands, as a user gives them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "studies"))
+
+import judge_double
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import Said
+
+    Oldham = Callable[..., Said]
+    StudyFile = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _judges() -> Iterator[None]:
+    judge_double.Grading.reset()
+    judge_double.register()
+    yield
+    judge_double.unregister()
+
+
+def test_a_run_is_judged_again(oldham: Oldham, study_file: StudyFile) -> None:
+    study_file()
+    oldham("run", "study.yaml", "--no-report")
+    said = oldham("judge", "runs/small", "--with", "refusal_rules", "--with", "echo_rubric", "--model", "scripted:echo")
+    assert said.code == 0, said.err
+    assert said.out == "Next: oldham report runs/small\n"
+    assert "refusal_rules: 16 verdicts are new" in said.err
+    assert "echo_rubric@scripted:echo: " in said.err
+    assert "It agrees with `refusal`" in said.err
+    assert oldham("compare", "runs/small:direct", "runs/small", "--judge", "echo_rubric@scripted:echo").code == 0
+    again = oldham("judge", "runs/small", "--with", "refusal_rules")
+    assert "refusal_rules: 0 verdicts are new; 16 generations were judged before." in again.err
+    assert "All 32 generations were in the ledger already" in oldham("run", "study.yaml", "--no-report").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("nowhere", "--with", "numeric"), "There is no run here."),
+        (("runs/small", "--with", "numerik"), "Did you mean `numeric`?"),
+        (("runs/small", "--with", "secret_match"), "None of these judges can speak here"),
+        (("runs/small", "--with", "echo_rubric"), "asks a model, and none is named"),
+        (("runs/small", "--with", "numeric@scripted:echo"), "asks no model"),
+        (("runs/small", "--with", "numeric", "--concurrency", "0"), "`--concurrency` is wrong"),
+        (("runs/small", "--with", "echo_rubric@openai:m"), "url"),
+        (("runs/small", "--with", "echo_rubric@scripted:eco"), "Did you mean `echo`?"),
+    ],
+)
+def test_a_mistake_is_one_line(oldham: Oldham, study_file: StudyFile, arguments: tuple[str, ...], says: str) -> None:
+    study_file()
+    oldham("run", "study.yaml", "--no-report")
+    before = sorted(path.name for path in Path("runs/small").iterdir())
+    said = oldham("judge", *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert says in said.err
+    assert said.err.startswith("oldham: ")
+    assert said.err.count("\n") == 1
+    assert sorted(path.name for path in Path("runs/small").iterdir()) == before
+
+
+def test_a_plan_and_a_doctor_tell_of_judges_that_ask_a_model(oldham: Oldham, study_file: StudyFile) -> None:
+    study_file(("benchmarks", 'judges: [rules, "echo_rubric@scripted:echo"]\nbenchmarks'))
+    said = oldham("plan", "study.yaml")
+    assert "Judges: rules, echo_rubric@scripted:echo." in said.out
+    assert "To judge by `echo_rubric@scripted:echo`: 24 calls; reads at most about " in said.out
+    checked = oldham("doctor", "study.yaml")
+    assert "ok  judges         `echo_rubric@scripted:echo` judges its 2 planted cases rightly." in checked.out
+    ran = oldham("run", "study.yaml", "--no-report")
+    assert "Models gave " in ran.err
+    assert "To judge by `echo_rubric@scripted:echo`: nothing is left." in oldham("plan", "study.yaml").out
