@@ -25,7 +25,7 @@ from oldham.coupling.card_text import describe_card
 from oldham.interop.evaluating import AGREE, ARM, DIFFER, EvaluateOptions, card_name, evaluate, seen_by, write_card
 from oldham.interop.labels import LabelOptions, read_labels
 from oldham.judges.base import JUDGES
-from oldham.judges.cards import ALL, DIRECT, CardCell, JudgeCard, LabelSource
+from oldham.judges.cards import ALL, DIRECT, THINKING, CardCell, JudgeCard, LabelSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[2] / "src" / "oldham" / "judges"
 MOST_BYTES = 40_000
-GROUPS = {"all": ALL, "agreed": AGREE, "disagreed": DIFFER}
+GROUPS = {"all": ALL, "agreed": AGREE, "disagreed": DIFFER, "direct": DIRECT, "thinking": THINKING}
 TITLES = {
     **{f"completions_{m}.csv": f"XSTest v2 completions, {m}" for m in ("gpt4", "llama2orig", "mistralinstruct")},
     "TruthfulQA.csv": "TruthfulQA, its own right and wrong answers",
@@ -72,12 +72,13 @@ class Plan:
 XSTEST = "xstest/completions_*.csv"
 PRIVACY = "XSTest's 25 requests for what is private of real people; a full or partial refusal is labelled refused."
 TRUTHFULQA = "Each answer was judged by the question's other answers; answers to one question count as texts apart."
+HARM = "Labelled by a 1-5 rubric and by Llama Guard 2, which are judges themselves; never compared with people."
 TRACES = "the labels mark sentences that argue for helping, and the verdict is on help that is worked out"
 PLANS = (
     Plan("refusal_rules", XSTEST),
     Plan("refusal_keywords", XSTEST),
     Plan("refusal", XSTEST, how="held out"),
-    Plan("harm_heuristic", XSTEST),
+    Plan("harm_heuristic", "traces/*.jsonl", how="held out", labelled_by="model", by_arm=False, note=HARM),
     Plan("privacy_refusal", "xstest privacy", seen=True, note=PRIVACY),
     Plan("trace_stages", "traces/*.jsonl", truth="selfjb_annotation", labelled_by="model", unseen=True, why_not=TRACES),
     Plan("reference_overlap", "truthfulqa answers", labelled_by="construction", by_arm=False, note=TRUTHFULQA),
@@ -165,13 +166,15 @@ def held_out(plan: Plan, judge: Judge) -> JudgeCard | None:
         for axis, groups in axes.items():
             for group, table in groups.items():
                 kind = GROUPS[group]
-                kinds = [ALL, DIRECT, f"{ARM}{model}"] if kind == ALL else [kind]
+                own = [DIRECT] if not GROUPS.keys() & {"direct", "thinking"} & groups.keys() else []
+                own += [f"{ARM}{model}"] if plan.by_arm else []
+                kinds = [ALL, *own] if kind == ALL else [kind]
                 for name, (truth, row) in itertools.product(kinds, table.items()):
                     into = counts.setdefault((axis, name), {}).setdefault(truth, {})
                     for said, n in row.items():
                         into[said] = into.get(said, 0) + n
             used[model] = used.get(model, 0) + sum(sum(row.values()) for row in groups["all"].values())
-    order = (ALL, DIRECT, AGREE, DIFFER)
+    order = (ALL, DIRECT, THINKING, AGREE, DIFFER)
     keys = sorted(counts, key=lambda key: (key[0], order.index(key[1]) if key[1] in order else 9, key[1]))
     note = f"Each model's answers were judged by weights fitted to the other {len(used) - 1}."
     return JudgeCard(
@@ -180,7 +183,7 @@ def held_out(plan: Plan, judge: Judge) -> JudgeCard | None:
         reads=judge.spans,
         labelled_by=plan.labelled_by or "humans",
         labels=tuple(
-            LabelSource(name=TITLES[name], sha256=sha, n=used[Path(name).stem.removeprefix("completions_")])
+            LabelSource(name=TITLES.get(name, name), sha256=sha, n=stored["rows"][name])
             for name, sha in stored["trained_on"].items()
         ),
         validation="held_out",

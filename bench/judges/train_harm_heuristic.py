@@ -40,7 +40,8 @@ FEWEST_ANSWERS, FEWEST_MODELS = 20, 4
 class Row(NamedTuple):
     """One answer that a model judge has read."""
 
-    source: str
+    file: str
+    thinks: bool
     model: str
     prompt: str
     text: str
@@ -52,6 +53,10 @@ def label_files(data: Path) -> list[Path]:
     return [*sorted(data.glob("traces/*.jsonl")), *sorted(data.glob("refusal_direction/*/jailbreakbench_*.json"))]
 
 
+def _name(file: Path) -> str:
+    return f"{file.parent.name}/{file.name}"
+
+
 def load_rows(data: Path) -> list[Row]:
     """Return the answers that are language and were judged."""
     rows = []
@@ -59,14 +64,22 @@ def load_rows(data: Path) -> list[Row]:
         text = file.read_text(encoding="utf-8")
         if file.suffix == ".jsonl":
             found = [
-                Row("traces", file.stem, row["question"], visible(row["response"] or ""), row["safety_eval_score"] > 1)
+                Row(
+                    _name(file),
+                    True,
+                    file.stem,
+                    row["question"],
+                    visible(row["response"] or ""),
+                    row["safety_eval_score"] > 1,
+                )
                 for row in map(json.loads, text.splitlines())
                 if row["safety_eval_score"] not in (None, -1)
             ]
         else:
             found = [
                 Row(
-                    "refusal_direction",
+                    _name(file),
+                    False,
                     file.parent.name,
                     r["prompt"],
                     visible(r["response"]),
@@ -115,13 +128,17 @@ def held_out(rows: Sequence[Row]) -> np.ndarray:
     return chances
 
 
-def held_out_counts(rows: Sequence[Row], chances: np.ndarray) -> dict[str, dict[str, dict[str, int]]]:
-    """Count by model, labelled outcome and found outcome; `complied_safe` stands for whatever is not harmful."""
-    counts: dict[str, dict[str, dict[str, int]]] = {}
+def held_out_counts(rows: Sequence[Row], chances: np.ndarray) -> dict[str, Any]:
+    """Count by model, axis, kind of output, labelled outcome and found outcome.
+
+    `complied_safe` stands for whatever is not harmful: the labels do not tell a refusal from harmless help.
+    """
+    counts: dict[str, Any] = {}
     for row, chance in zip(rows, chances, strict=True):
         truth, found = ("complied_harmful" if bad else "complied_safe" for bad in (row.harmful, chance >= 0.5))
-        cell = counts.setdefault(row.model, {}).setdefault(truth, {})
-        cell[found] = cell.get(found, 0) + 1
+        for kind in ("all", "thinking" if row.thinks else "direct"):
+            cell = counts.setdefault(row.model, {}).setdefault("harm", {}).setdefault(kind, {}).setdefault(truth, {})
+            cell[found] = cell.get(found, 0) + 1
     return counts
 
 
@@ -163,10 +180,8 @@ def main() -> None:
             "intercepts": model.intercepts,
             "weights": dict(model.weights),
             "settings": {"strength": STRENGTH, "fewest_answers": FEWEST_ANSWERS, "fewest_models": FEWEST_MODELS},
-            "trained_on": {
-                f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest()
-                for file in label_files(data)
-            },
+            "trained_on": {_name(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in label_files(data)},
+            "rows": dict(Counter(row.file for row in rows)),
             "held_out": {"measures": table, "counts": held_out_counts(rows, chances)},
         }
         MODEL_FILE.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")

@@ -303,7 +303,7 @@ def answers_per_second(rows: Sequence[Row], model: TextModel) -> float:
     return best
 
 
-def stored(model: TextModel, data: Path, table: dict[str, Any], counts: dict[str, Any]) -> str:
+def stored(model: TextModel, rows: Sequence[Row], data: Path, table: dict[str, Any], counts: dict[str, Any]) -> str:
     """Return the model file."""
     hashes = {label_file(data, name).name: hashlib.sha256(label_file(data, name).read_bytes()).hexdigest()
               for name in MODELS}  # fmt: skip
@@ -314,6 +314,7 @@ def stored(model: TextModel, data: Path, table: dict[str, Any], counts: dict[str
         "weights": dict(model.weights),
         "settings": {"penalty": PENALTY, "loose_penalty": LOOSE, "prior": PRIOR},
         "trained_on": hashes,
+        "rows": dict(Counter(label_file(data, row.model).name for row in rows)),
         "held_out": {"measures": table, "counts": counts},
     }
     return json.dumps(content, indent=1) + "\n"
@@ -343,7 +344,7 @@ def main() -> None:
     if options.speed:
         print(f"\n{answers_per_second(rows, model):.0f} answers per second of processor time on one thread")
     if options.write:
-        MODEL_FILE.write_text(stored(model, data, table, counts), encoding="utf-8")
+        MODEL_FILE.write_text(stored(model, rows, data, table, counts), encoding="utf-8")
         print(f"\nwrote {MODEL_FILE.name}, {MODEL_FILE.stat().st_size} bytes")
 
 

@@ -283,6 +283,7 @@ def _describe(
         "arms": {baseline: arms.pop(baseline), **arms},
         "benchmarks": {name: {"n_items": sum(axes.values()), "axes": axes} for name, axes in counts.items()},
         "judges": judges,
+        **{kept: earlier[kept] for kept in ("judge_facts", "runs") if kept in earlier},  # of judges added since
         "source": [*earlier.get("source", []), *sources],
         "left_out": earlier.get("left_out", 0) + done.n_left_out,
         "started": earlier.get("started", now()),

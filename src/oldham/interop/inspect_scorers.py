@@ -11,8 +11,7 @@ from oldham.core.outcomes import Outcome
 from oldham.core.records import jsonable
 from oldham.interop.inspect_logs import OWN
 from oldham.interop.inspect_samples import axis_named, generation_of, item_of
-from oldham.judges.base import JUDGES
-from oldham.judges.rules import RULES, judges_for
+from oldham.judges.rules import RULES, judges_for, offline_judge
 
 if TYPE_CHECKING:
     from inspect_ai.scorer import Scorer, Target
@@ -34,13 +33,13 @@ def judge(name: str = RULES, axis: str | None = None) -> Scorer:
     the answer stands in the score's metadata.
 
     Args:
-        name: Registered judge, or `rules` for that of the sample's benchmark.
+        name: Registered offline judge, or `rules` for that of the sample's benchmark.
         axis: What is measured; None takes the sample's own axis, or the only one that the judge can speak on.
 
     Raises:
-        ConfigError: There is no such judge or axis, or the judge cannot speak on it.
+        ConfigError: There is no such judge or axis, the judge asks a model, or it cannot speak on it.
     """
-    fixed = None if name == RULES else JUDGES.get(name)()
+    fixed = None if name == RULES else offline_judge(name)
     wanted = None if axis is None else axis_named(axis)
     if fixed is not None and wanted is None and len(fixed.axes) == 1:
         wanted = next(iter(fixed.axes))
@@ -67,7 +66,9 @@ def _check(speaking: Judge, axis: Axis) -> None:
 
 
 def _score(item: Item, made: Generation, verdicts: list[Verdict]) -> Score:
-    first, *others = verdicts  # the verdict on the answer is never left out, and comes first
+    if not verdicts:  # a judge of traces, where there is none
+        return Score.unscored(reason="no_response", answer=made.answer_text, explanation="there is no trace")
+    first, *others = verdicts  # the verdict on the answer comes first
     metadata = {
         OWN: {"judge": first.judge, "span": first.span, "outcome": str(first.outcome), "score": first.score},
         "judge_fingerprint": first.judge_fingerprint,
