@@ -44,6 +44,8 @@ class Design:
     base: Judged = Judged(0.95, 0.95)
     arm: Judged | None = None
     """None: the judge does on the arm's answers as on the baseline's, and one cell holds for both."""
+    card: Judged | None = None
+    """How the judge did on the labelled rows, where that is not how it does on the study's answers."""
     share: float = 0.8
     """True rate of the baseline."""
     gain: float = 0.02
@@ -120,8 +122,8 @@ def _study(
     """Analyse one study, of which `pair` is the change and the rate before as judged: the first fields of `Found`."""
     change, base = pair
     change = widen_if_rare(change, after - before, seed=number)
-    of_base = _line(design.base, design.labels, rng)
-    of_arm = of_base if design.arm is None else _line(design.arm, design.labels, rng)
+    of_base = _line(design.card or design.base, design.labels, rng)
+    of_arm = of_base if design.arm is None else _line(design.card or design.arm, design.labels, rng)
     corrected = correct_change(change, base, of_arm=of_arm, of_base=of_base)
     inside = corrected.interval()
     rate = correct_share(of_arm, float(after.mean()), float(len(after)), seed=number)

@@ -59,8 +59,6 @@ class Plan:
     that had not seen it."""
     axis: Axis | None = None
     labelled_by: LabelledBy | None = None
-    seen: bool = False
-    """It was written with these labels at hand, though it does not name their files."""
     unseen: bool = False
     """Only files that the judge was not made with."""
     by_arm: bool = True
@@ -79,7 +77,7 @@ PLANS = (
     Plan("refusal_keywords", XSTEST),
     Plan("refusal", XSTEST, how="held out"),
     Plan("harm_heuristic", "traces/*.jsonl", how="held out", labelled_by="model", by_arm=False, note=HARM),
-    Plan("privacy_refusal", "xstest privacy", seen=True, note=PRIVACY),
+    Plan("privacy_refusal", "xstest privacy", note=PRIVACY),
     Plan("trace_stages", "traces/*.jsonl", truth="selfjb_annotation", labelled_by="model", unseen=True, why_not=TRACES),
     Plan("reference_overlap", "truthfulqa answers", labelled_by="construction", by_arm=False, note=TRUTHFULQA),
 )
@@ -150,8 +148,9 @@ def measured(plan: Plan, judge: Judge, data: Path, folder: Path) -> JudgeCard | 
         LabelSource(name=TITLES.get(file.name, file.name), sha256=file_sha256(file), n=source.n)
         for file, source in zip(files.values(), card.labels, strict=True)
     )
-    seen = {"validation": "in_sample"} if plan.seen else {}
-    return card.model_copy(update={"labels": sources, **seen})
+    # Labels that were made of a file are seen where that file was.
+    is_seen = bool(seen_by(judge) & {source.sha256 for source in sources})
+    return card.model_copy(update={"labels": sources, "validation": "in_sample" if is_seen else "independent"})
 
 
 def held_out(plan: Plan, judge: Judge) -> JudgeCard | None:

@@ -10,7 +10,6 @@ is harmful), and Llama Guard 2 on two models' answers to JailbreakBench with and
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 from collections import Counter, defaultdict
@@ -22,10 +21,11 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
+from oldham.core.fingerprint import file_sha256
 from oldham.judges.coherence import incoherent, visible
 from oldham.judges.harm_heuristic import HARMFUL, harm_features
 from oldham.judges.refusal import read_stance
-from oldham.judges.text_model import FORMAT, TextModel
+from oldham.judges.text_model import FORMAT, TextModel, in_english
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def _name(file: Path) -> str:
 
 
 def load_rows(data: Path) -> list[Row]:
-    """Return the answers that are language and were judged."""
+    """Return the answers that were judged and that the judge would read."""
     rows = []
     for file in label_files(data):
         text = file.read_text(encoding="utf-8")
@@ -87,7 +87,7 @@ def load_rows(data: Path) -> list[Row]:
                 )
                 for r in json.loads(text)["completions"]
             ]
-        rows += [row for row in found if not incoherent(row.text)]
+        rows += [row for row in found if in_english(row.text) and not incoherent(row.text)]
     return rows
 
 
@@ -180,7 +180,7 @@ def main() -> None:
             "intercepts": model.intercepts,
             "weights": dict(model.weights),
             "settings": {"strength": STRENGTH, "fewest_answers": FEWEST_ANSWERS, "fewest_models": FEWEST_MODELS},
-            "trained_on": {_name(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in label_files(data)},
+            "trained_on": {_name(file): file_sha256(file) for file in label_files(data)},
             "rows": dict(Counter(row.file for row in rows)),
             "held_out": {"measures": table, "counts": held_out_counts(rows, chances)},
         }

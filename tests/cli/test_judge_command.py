@@ -37,7 +37,7 @@ def test_a_run_is_judged_again(oldham: Oldham, study_file: StudyFile) -> None:
     assert said.out == "Next: oldham report runs/small\n"
     assert "refusal_rules: 16 verdicts are new" in said.err
     assert "echo_rubric@scripted:echo: " in said.err
-    assert "It agrees with `refusal`" in said.err
+    assert "it agrees with `refusal` on " in said.err
     assert oldham("compare", "runs/small:direct", "runs/small", "--judge", "echo_rubric@scripted:echo").code == 0
     again = oldham("judge", "runs/small", "--with", "refusal_rules")
     assert "refusal_rules: 0 verdicts are new; 16 generations were judged before." in again.err
@@ -53,6 +53,7 @@ def test_a_run_is_judged_again(oldham: Oldham, study_file: StudyFile) -> None:
         (("runs/small", "--with", "echo_rubric"), "asks a model, and none is named"),
         (("runs/small", "--with", "numeric@scripted:echo"), "asks no model"),
         (("runs/small", "--with", "numeric", "--concurrency", "0"), "`--concurrency` is wrong"),
+        (("runs/small", "--with", "numeric", "--usd-per-million-read", "-1"), "`--usd-per-million-read` is wrong"),
         (("runs/small", "--with", "echo_rubric@openai:m"), "url"),
         (("runs/small", "--with", "echo_rubric@scripted:eco"), "Did you mean `echo`?"),
     ],

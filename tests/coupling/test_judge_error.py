@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from oldham.coupling import Coupling, CouplingOptions, Interval, couple
 from oldham.coupling.judge_error import correct_share
 from oldham.coupling.judge_lines import Line, Untold, fit_line
+from oldham.coupling.shares import wilson
 from oldham.coupling.tipping import tipping_point, tipping_words
 from oldham.judges.cards import CardCell, JudgeCard, LabelSource
 
@@ -81,27 +82,25 @@ def test_a_corrected_rate_stays_a_share(share: float, clipped: float) -> None:
     assert clipped in found.interval
 
 
-@pytest.mark.parametrize("share", [0.02, 1.0])
-def test_a_rate_that_the_cards_errors_cannot_give_is_unknown_and_never_certain(share: float) -> None:
+@pytest.mark.parametrize(("share", "clipped"), [(0.02, 0.0), (1.0, 1.0)])
+def test_a_rate_that_the_cards_errors_cannot_give_is_clipped_and_never_certain(share: float, clipped: float) -> None:
     found = correct_share(line_of(two_way((90, 10), (20, 80))), share, 100, seed=0)
-    assert math.isnan(found.value)
-    assert isinstance(found.line, Untold)
-    assert f"{100 * share:.1f}% cannot come from the errors on the card of `j`, which allow 20.0% to 90.0%" in (
-        found.line.reason
-    )
+    assert (found.value, found.fits) == (clipped, False)
+    raw = wilson(share, 100)
+    assert found.interval == (min(raw.low, clipped), max(raw.high, clipped))
 
 
-def test_an_effect_on_an_arm_that_the_card_does_not_fit_is_unknown(table: Table) -> None:
-    frame = table(shares(100, 100, 60), judge="j")
-    found = analyse(frame, card(cell(two_way((90, 10), (20, 80)))))
+def test_a_baseline_that_the_card_does_not_fit_is_corrected_with_a_caveat(table: Table) -> None:
+    found = analyse(table(shares(100, 100, 60), judge="j"), card(cell(two_way((90, 10), (20, 80)))))
     (effect,) = found.effects
     assert effect.corrected is not None
-    assert math.isnan(effect.corrected.value)
-    assert "does not fit these texts" in effect.corrected.basis
-    assert {r.arm: r.corrected is not None and math.isnan(r.corrected.value) for r in found.rates} == {
-        "base": True,
-        "arm": False,
-    }
+    assert effect.corrected.value == pytest.approx(-0.4 / 0.7), "neither arm is clipped"
+    (told,) = [c for c in found.caveats if "errs otherwise" in c]
+    assert told.startswith(
+        "`j` gives `base` 100.0% on harm (b, answer), and the errors on its card allow 20.0% to 90.0%"
+    )
+    fitting = analyse(table(shares(100, 85, 60), judge="j"), card(cell(two_way((90, 10), (20, 80)))))
+    assert not any("errs otherwise" in c for c in fitting.caveats)
 
 
 def test_three_way_verdicts_are_a_line_through_the_class_means() -> None:
@@ -115,6 +114,22 @@ def test_three_way_verdicts_are_a_line_through_the_class_means() -> None:
     truth = np.repeat([1.0, 0.5, 0.0], [100, 50, 100])
     seen = np.repeat([1.0, 0.5, 1.0, 0.5, 0.0, 0.5, 0.0], [80, 20, 10, 30, 10, 20, 80])
     assert (line.slope, line.intercept) == pytest.approx(tuple(np.polyfit(truth, seen, 1)))
+
+
+def test_a_middle_class_off_the_line_is_told(table: Table) -> None:
+    ends = {"refused": {"refused": 90, "complied_harmful": 10}, "complied_harmful": {"complied_harmful": 100}}
+    bent = ends | {"partial": {"refused": 20}}
+    line = line_of(bent)
+    slope, intercept = np.polyfit(
+        np.repeat([1.0, 0.5, 0.0], [100, 20, 100]), np.repeat([0.9, 1.0, 0.0], [100, 20, 100]), 1
+    )
+    assert line.bend == pytest.approx(1.0 - (intercept + 0.5 * slope))
+    assert line.middle == pytest.approx(20 / 220)
+    frame = table(shares(100, 60, 50), judge="j")
+    (told,) = [c for c in analyse(frame, card(cell(bent))).caveats if "one half" in c]
+    assert told.endswith("(9% of its labels), its corrected score is too high.")
+    for straight in (ends, ends | {"partial": {"refused": 9}}):  # nine labels say too little
+        assert not any("one half" in c for c in analyse(frame, card(cell(straight))).caveats)
 
 
 def test_rows_left_open_are_counted_and_not_used() -> None:
@@ -369,7 +384,8 @@ def test_the_summary_shows_raw_and_corrected_and_names_axes_without_a_card(table
     text, full = found.summary(), found.summary(full=True)
     assert "Corrected for judge error" in text
     assert "Not corrected, for want of a judge card: reasoning." in text
-    assert "would be explained away if the judge erred on" in text.replace("\n  ", " ")
+    assert "A clear change is in doubt if the judge erred so much more in one arm" in text
+    assert "would be explained away if the judge erred on" in full.replace("\n  ", " ")
     assert "Rates before and after" in full
     assert "Rates before and after" not in text
     assert "Corrected for judge error" not in analyse(frame).summary()

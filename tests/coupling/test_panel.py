@@ -138,13 +138,26 @@ def test_the_order_of_rows_within_a_judge_does_not_matter(panel: JudgePanel) -> 
 def test_the_summary_tells_what_hangs_on_the_judge(table: pl.DataFrame) -> None:
     coupling = couple(table, baseline="base", options=OPTIONS)
     short = "\n".join(judge_sections(coupling, full=False))
-    assert "3 of 15 texts on opposite sides, kappa" in short
-    assert "lowest in `cot` (57.1%) and highest in `base` (100.0%)" in short
-    assert "2 of 3 flips that `strict` sees on harm are denied by another judge." in short
+    assert "`strict` and `mild` on harm (answer): 3 texts on opposite sides, kappa 0.29." in short
     full = "\n".join(judge_sections(coupling, full=True))
+    assert "3 of 15 texts on opposite sides, kappa" in full
+    assert "Agreement by arm: `cot` 57.1%, `base` 100.0%." in full.replace("\n  ", " ")
+    assert "2 of 3 flips that `strict` sees on harm are denied by another judge." in full
     assert "Rate by judge" in full
     assert "Rate by judge" not in short
     assert max(map(len, f"{short}\n{full}".splitlines())) <= 110
+
+
+def test_the_summary_names_the_changes_that_hang_on_the_judge() -> None:
+    n = 30
+    low = {"base": [1.0] * n, "cot": [0.0] * n}
+    rows = rows_of("strict", low) + rows_of("mild", {"base": [0.0] * n, "cot": [1.0] * n})
+    for full in (False, True):
+        text = "\n".join(judge_sections(couple(table_of(rows), baseline="base", options=OPTIONS), full=full))
+        assert "harm changed, or which way, hangs on the judge under `cot` (strict −100.0, mild +100.0)." in text
+    same = rows_of("strict", low) + rows_of("mild", low)
+    text = "\n".join(judge_sections(couple(table_of(same), baseline="base", options=OPTIONS), full=True))
+    assert "hangs on the judge under" not in text
 
 
 def test_one_judge_leaves_the_summary_as_it_is() -> None:

@@ -183,6 +183,13 @@ def test_differences_are_listed_with_harmful_texts_withheld(tmp_path: Path) -> N
     assert "Yes indeed." in describe(found, reveal=True)
 
 
+def test_a_judges_words_on_a_text_that_is_labelled_harmful_are_withheld(tmp_path: Path) -> None:
+    found = evaluate(WordJudge(), labels_of(tmp_path, "One?,Nobody minds.,harmful", "Two?,No.,refused"))
+    assert [d.verdict.raw for d in found.differences] == ["Nobod"], "a judge that missed the harm may quote it"
+    assert "Nobod" not in describe(found)
+    assert "Nobod" in describe(found, reveal=True)
+
+
 def test_the_differences_that_are_listed_cross_between_good_and_bad_first(tmp_path: Path) -> None:
     rows = [f"{i}?,{'No.' if i % 2 else 'Yes.'},{'partial' if i % 2 else 'refused'}" for i in range(40)]
     found = evaluate(WordJudge(), labels_of(tmp_path, *rows))

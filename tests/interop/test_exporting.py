@@ -35,9 +35,15 @@ def test_a_table_of_observations(run: Path, kind: str) -> None:
     kept = pl.read_parquet(run / "observations.parquet")
     assert table.height == kept.height
     assert table["outcome"].to_list() == kept["outcome"].to_list()
-    # A judge may quote what it read.
-    words = table.select("outcome", "raw").rows()
-    assert all((raw is None) == (outcome in ("complied_harmful", "unjudged")) for outcome, raw in words)
+    # A judge may quote what it read, so nobody's words on a harmful answer are told, nor on the trace that led to it.
+    words = table.select("arm", "item", "outcome", "raw").rows()
+    harmful = {(arm, item) for arm, item, outcome, _ in words if outcome == "complied_harmful"}
+    assert {outcome for arm, item, outcome, _ in words if (arm, item) in harmful} == {
+        "complied_harmful",
+        "complied_safe",
+    }
+    for arm, item, outcome, raw in words:
+        assert (raw is None) == ((arm, item) in harmful or outcome == "unjudged")
 
 
 def test_texts_are_withheld_unless_they_are_asked_for(run: Path, tmp_path: Path) -> None:

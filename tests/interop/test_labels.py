@@ -148,6 +148,17 @@ def test_labels_that_are_given_twice_are_refused(tmp_path: Path) -> None:
             read_labels(twice)
 
 
+def test_texts_of_a_run_whose_items_are_gone_are_counted(tmp_path: Path) -> None:
+    import_runs([write(tmp_path, "completions_model.csv", xstest())], run_dir=tmp_path / "run")
+    whole = read_labels([tmp_path / "run"])
+    items = tmp_path / "run" / "items.jsonl"
+    first, *others = items.read_text().splitlines(keepends=True)
+    items.write_text("".join(others))
+    labels = read_labels([tmp_path / "run"])
+    assert len(labels.rows) < len(whole.rows)
+    assert (whole.n_left_out, labels.n_left_out) == (0, len(whole.rows) - len(labels.rows)), first
+
+
 def test_partial_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:
     text = "prompt,answer,label\nOne?,No.,refused\nTwo?,No.,maybe\n"
     labels = read_labels([write(tmp_path, "rows.csv", text)], LabelOptions(axis=Axis.HARM, partial=True))

@@ -72,7 +72,7 @@ def test_offline_judges_read_imported_answers_and_traces(run_dir: Path) -> None:
     assert list(manifest(run_dir)["judges"]["strongreject"])[-2:] == ["refusal_rules", "trace_stages"]
     assert manifest(run_dir)["judge_facts"]["trace_stages"]["reads"] == ["trace"]
     assert done.notes == ["`numeric` cannot speak on any axis of this run."]
-    assert "It agrees with `safety_rubric` on " in done.summary()
+    assert "On good or bad it agrees with `safety_rubric` on " in done.summary()
 
 
 def test_a_judge_that_comes_first_counts_first(run_dir: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from oldham.core.errors import DataError
 from oldham.core.outcomes import MISSING, legal_outcomes
 from oldham.judges.base import JUDGES
-from oldham.judges.cards import ALL, JudgeCard, card_text, cards_of, read_card, shipped_cards
+from oldham.judges.cards import ALL, CardCell, JudgeCard, card_json, cards_of, read_card, shipped_cards
 
 DATA = os.environ.get("OLDHAM_DATA")
 MOST_BYTES = 40_000
@@ -29,7 +29,7 @@ def test_a_shipped_card_is_of_the_judge_as_it_is(card: JudgeCard) -> None:
     )
     assert card.reads == judge.spans
     assert {cell.axis for cell in card.cells} <= judge.axes
-    assert len(card_text(card).encode()) < MOST_BYTES
+    assert len(card_json(card).encode()) < MOST_BYTES
 
 
 @pytest.mark.parametrize("card", CARDS)
@@ -75,9 +75,27 @@ def test_the_card_of_the_rules_is_what_their_labels_give() -> None:
 def test_a_run_has_its_own_cards_before_the_packages(tmp_path: Path) -> None:
     (tmp_path / "cards").mkdir()
     own = shipped_cards()["refusal_rules"].model_copy(update={"note": "of this run"})
-    (tmp_path / "cards" / "refusal_rules.json").write_text(card_text(own), encoding="utf-8")
+    (tmp_path / "cards" / "refusal_rules.json").write_text(card_json(own), encoding="utf-8")
     assert cards_of(tmp_path)["refusal_rules"].note == "of this run"
     assert cards_of(tmp_path / "elsewhere") == shipped_cards()
+
+
+def test_labels_of_one_kind_leave_the_packages_counts_in_place(tmp_path: Path) -> None:
+    shipped = shipped_cards()["refusal_rules"]
+    only_good = CardCell(axis="harm", span="answer", counts={"refused": {"refused": 50}})
+    both = CardCell(
+        axis="overrefusal", span="answer", counts={"refused": {"refused": 9}, "complied_safe": {"refused": 9}}
+    )
+    own = shipped.model_copy(update={"cells": (only_good, both), "note": ""})
+    (tmp_path / "cards").mkdir()
+    path = tmp_path / "cards" / "refusal_rules.json"
+    path.write_text(card_json(own), encoding="utf-8")
+    found = cards_of(tmp_path)["refusal_rules"]
+    assert found.cell("harm", "answer") == shipped.cell("harm", "answer")
+    assert found.cell("overrefusal", "answer") == both
+    assert found.note == "On harm the counts are the package's: the labels here are not of both kinds."
+    path.write_text(card_json(own.model_copy(update={"judge_fingerprint": "another version"})), encoding="utf-8")
+    assert cards_of(tmp_path)["refusal_rules"].cell("harm", "answer") == only_good
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"judge": "x"}'])

@@ -9,7 +9,8 @@ import pytest
 
 from oldham.core.outcomes import Axis, Outcome
 from oldham.core.records import StopReason
-from oldham.judges.refusal import MIN_CUT_WORDS, RefusalRulesJudge, read_stance
+from oldham.judges.coherence import MIN_CUT_WORDS
+from oldham.judges.refusal import RefusalRulesJudge, read_stance
 
 if TYPE_CHECKING:
     from conftest import MakeGeneration, MakeItem

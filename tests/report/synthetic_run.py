@@ -15,7 +15,7 @@ from oldham.core.observations import as_observations
 from oldham.core.outcomes import Axis, Outcome, Stage, score_of
 from oldham.core.records import Generation, Item, ModelFingerprint, Sampling, StopReason, Trial, Verdict
 from oldham.core.thinking import Span, ThinkingState
-from oldham.judges.cards import CardCell, JudgeCard, LabelSource, card_text
+from oldham.judges.cards import CardCell, JudgeCard, LabelSource, card_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +122,7 @@ def write_run(
         manifest["judge_facts"] = JUDGE_FACTS
         (run_dir / "cards").mkdir(exist_ok=True)
         for number, card in enumerate(_cards()):
-            (run_dir / "cards" / f"{number}.json").write_text(card_text(card), encoding="utf-8")
+            (run_dir / "cards" / f"{number}.json").write_text(card_json(card), encoding="utf-8")
     (run_dir / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return run_dir
 

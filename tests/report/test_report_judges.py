@@ -19,7 +19,7 @@ from oldham.coupling.results import Tipping
 from oldham.report import ReportData, ReportOptions, gather, render_report
 from oldham.report.data import DISAGREEMENTS_PER_AXIS, shown_disagreements
 from oldham.report.flips import flip_cells
-from oldham.report.judges import judge_views, tipping_words
+from oldham.report.judges import judge_views, tipping_parts
 from oldham.report.panel import panel_view
 from oldham.report.stages import shade
 
@@ -235,11 +235,11 @@ def test_outcomes_and_counts_take_one_verdict_a_trial(judged: ReportData) -> Non
     ],
 )
 def test_a_tipping_point_is_told_in_words(error: float, doubt: float, said: tuple[str, str]) -> None:
-    assert tipping_words(Tipping(error, doubt, "good"), "harm") == said
+    assert tipping_parts(Tipping(error, doubt, "good"), "harm") == said
 
 
 def test_without_a_tipping_point_nothing_is_said() -> None:
-    assert tipping_words(None, "harm") == ("", "")
+    assert tipping_parts(None, "harm") == ("", "")
 
 
 def test_a_larger_share_has_a_stronger_shade_and_an_unknown_one_none() -> None:

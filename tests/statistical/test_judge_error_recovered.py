@@ -63,3 +63,18 @@ def test_nothing_changed_is_called_a_change_at_most_as_often_as_allowed(n: int, 
 def test_a_true_loss_is_still_found_once_corrected() -> None:
     found = BENCH.run(BENCH.Design(n=300, labels=450, gain=0.0, loss=0.15), studies=1000, seed=1)
     assert found.corrected_clear > 0.95
+
+
+@pytest.mark.parametrize("loss", [0.02, 0.10])
+def test_a_judge_that_errs_less_here_than_on_its_card_costs_little_coverage(loss: float) -> None:
+    # Nearly everything is good and the judge misses none of it: rates as judged lie above what its card allows.
+    here, there = BENCH.Judged(0.998, 0.95), BENCH.Judged(0.96, 0.95)
+    design = BENCH.Design(n=300, labels=450, base=here, card=there, share=0.98, gain=0.0, loss=loss)
+    found = BENCH.run(design, studies=1000, seed=1)
+    assert found.effect_held >= 0.90
+
+
+def test_a_rate_above_what_its_card_allows_keeps_an_honest_interval() -> None:
+    here, there = BENCH.Judged(0.998, 0.95), BENCH.Judged(0.96, 0.95)
+    design = BENCH.Design(n=300, labels=450, base=here, card=there, share=0.98, gain=0.0, loss=0.0)
+    assert BENCH.run(design, studies=1000, seed=1).rate_held >= 0.93

@@ -114,6 +114,8 @@ def test_replies_that_were_paid_for_outlive_a_failure_after_them(grading: type[G
     replies = grader.ask([call("a") for _ in range(5)])
     assert [reply.stop for reply in replies] == ["stop", "stop", "stop", "error", "error"]
     assert grader.usd == 1.5
+    retried = grader.ask([call("a", attempt=1)])
+    assert [reply.stop for reply in retried] == ["error"], "the first replies of the same batch are still to be kept"
     with pytest.raises(ModelError, match="cannot be reached"):
         grader.ask([call("a")])
     grader.close()
@@ -372,6 +374,19 @@ def test_every_rubric_runs_in_a_study(judged_study: StudyFile) -> None:
     assert "harmful_detail" in set(said["stages"])
     assert [work.calls for work in plan(path).judging] == [0] * 5
     assert result.n_unread == 0
+
+
+def test_a_judge_by_likelihood_needs_a_backend_that_can_tell_it() -> None:
+    with pytest.raises(ConfigError, match=r"`scripted:judge` cannot tell.*shieldgemma@hf:google/shieldgemma-9b"):
+        make_judge(JudgeSpec.parse("shieldgemma@scripted:judge"))
+
+
+def test_a_plan_counts_every_question_of_a_guard(judged_study: StudyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oldham.backends.scripted.ScriptedBackend.scores_choices", True)
+    path = judged_study(("echo_rubric@grading:judge", "shieldgemma@scripted:judge"))
+    (work,) = plan(path).judging
+    assert work.calls == 24 * 4, "an answer is asked about by four principles"
+    assert work.prompt_tokens >= 24 * 4 * 20
 
 
 def test_a_model_that_follows_no_form_is_read_by_no_rubric(judged_study: StudyFile) -> None:

@@ -48,6 +48,16 @@ def manifest(run_dir: Path) -> dict[str, Any]:
     return read
 
 
+def agreed(table: pl.DataFrame, part: dict[str, str], other: str) -> str:
+    """How many of the texts that both judged are good to both or bad to both, counted one by one."""
+    said: dict[tuple[Any, ...], dict[str, bool]] = {}
+    for row in table.iter_rows(named=True):
+        if row["score"] is not None and all(row[name] == value for name, value in part.items()):
+            said.setdefault((row["arm"], row["item"], row["draw"]), {})[row["judge"]] = row["score"] >= 0.5
+    both = [names for names in said.values() if {LABEL, other} <= names.keys()]
+    return f"{sum(names[LABEL] == names[other] for names in both)} of {len(both)}"
+
+
 def test_a_new_judge_reads_what_is_stored_and_nothing_is_generated(made: Path, grading: type[Grading]) -> None:
     before, frame = rows(made), pl.read_parquet(made / "observations.parquet")
     grading.reset()
@@ -66,7 +76,9 @@ def test_a_new_judge_reads_what_is_stored_and_nothing_is_generated(made: Path, g
     said = done.summary()
     assert f"{LABEL}: {mine.height} verdicts are new; 0 generations were judged before" in said
     assert "replies that could not be read" in said
-    assert "It agrees with `refusal`" in said
+    answers, traces = ({"benchmark": "harmful", "span": span} for span in ("answer", "trace"))
+    assert f"On good or bad it agrees with `refusal` on {agreed(table, answers, 'refusal')} answers of harmful" in said
+    assert f"; with `trace_stages` on {agreed(table, traces, 'trace_stages')} traces of harmful" in said
     assert "`secret_match` cannot speak on any axis of this run." in said
 
 
@@ -123,6 +135,7 @@ def test_a_judge_that_comes_first_counts_first(made: Path, judged_study: StudyFi
         "generation", keep="first", maintain_order=True
     )
     assert set(first["judge"]) == {LABEL}
+    assert again(made, LABEL).observations.equals(done.observations), "named again, it stays where it is"
     assert run(judged_study(OFFLINE)).observations.equals(done.observations)
 
 

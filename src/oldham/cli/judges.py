@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oldham.cli.console import err, out
-from oldham.cli.server import server_of
+from oldham.cli.server import CapUsd, Concurrency, KeyEnv, Tokenizer, Url, UsdRead, UsdWritten, server_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,19 +51,13 @@ def evaluate_judge(
     out_file: Annotated[str | None, typer.Option("--out", help="The card's file; by default cards/NAME.json.")] = None,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show texts to harmful requests too.")] = False,
     partial: Annotated[bool, typer.Option("--partial", help="Keep what can be read of damaged files.")] = False,
-    url: Annotated[str | None, typer.Option("--server-url", help="Address of the server of the judge's model.")] = None,
-    key_env: Annotated[
-        str | None, typer.Option("--key-env", help="Environment variable with the server's key.")
-    ] = None,
-    tokenizer: Annotated[str | None, typer.Option("--tokenizer", help="Model whose tokenizer the server uses.")] = None,
-    concurrency: Annotated[int | None, typer.Option("--concurrency", help="Most requests at a time.")] = None,
-    usd_read: Annotated[
-        float | None, typer.Option("--usd-per-million-read", help="Price of a million prompt tokens.")
-    ] = None,
-    usd_written: Annotated[
-        float | None, typer.Option("--usd-per-million-written", help="Price of a million generated tokens.")
-    ] = None,
-    cap_usd: Annotated[float | None, typer.Option("--cap-usd", help="Stop before spending more than this.")] = None,
+    url: Url = None,
+    key_env: KeyEnv = None,
+    tokenizer: Tokenizer = None,
+    concurrency: Concurrency = None,
+    usd_read: UsdRead = None,
+    usd_written: UsdWritten = None,
+    cap_usd: CapUsd = None,
 ) -> None:
     """Measure a judge on labelled texts, print where it errs, and write its card."""
     from oldham.interop import read_mapping
@@ -72,16 +66,17 @@ def evaluate_judge(
     from oldham.interop.labels import LabelOptions, read_labels
     from oldham.studies.judging import JudgeSpec, graders_of, make_judge
 
-    said = {
-        "url": url,
-        "key_env": key_env,
-        "tokenizer": tokenizer,
-        "concurrency": concurrency,
-        "usd_per_million_read": usd_read,
-        "usd_per_million_written": usd_written,
-        "cap_usd": cap_usd,
-    }
-    judge = make_judge(JudgeSpec.parse(name), server_of(said, command="oldham judges evaluate"))
+    server = server_of(
+        "oldham judges evaluate",
+        url=url,
+        key_env=key_env,
+        tokenizer=tokenizer,
+        concurrency=concurrency,
+        usd_per_million_read=usd_read,
+        usd_per_million_written=usd_written,
+        cap_usd=cap_usd,
+    )
+    judge = make_judge(JudgeSpec.parse(name), server)
     path = _target(judge.label, into, out_file)
     options = LabelOptions(
         mapping=None if mapping is None else read_mapping(Path(mapping)),

@@ -7,7 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING, Final
 
 from oldham.coupling.agreement import FEW_LABELS, agreement, drift
-from oldham.coupling.layout import percent, percent_interval, table
+from oldham.coupling.layout import percent, percent_interval, ratio, table
 from oldham.judges.cards import ALL, DIRECT, THINKING
 
 if TYPE_CHECKING:
@@ -61,17 +61,23 @@ _LEGEND: Final = (
 
 
 def _head(card: JudgeCard) -> list[str]:
-    n = sum(cell.n for cell in card.cells if cell.kind == ALL)
     asks = f" It asks {card.model}." if card.model else ""
-    sources = ", ".join(f"{source.name} ({source.n:,})" for source in card.labels)
     return [
         f"{card.judge} (version {card.judge_fingerprint[:8]}) reads the {' and the '.join(card.reads)}.{asks}",
-        *_folded(
-            f"Measured on {n:,} labels: {sources}; {_LABELLED[card.labelled_by]}. {_VALIDATION[card.validation]}",
-            indent="",
-        ),
+        *_folded(measured_on(card), indent=""),
         *_folded(card.note, indent=""),
     ]
+
+
+def measured_on(card: JudgeCard) -> str:
+    """Say on which labels a judge was measured, and whether it had seen them, in two sentences.
+
+    Args:
+        card: Its card.
+    """
+    n = sum(cell.n for cell in card.cells if cell.kind == ALL)
+    sources = ", ".join(f"{source.name} ({source.n:,})" for source in card.labels)
+    return f"Measured on {n:,} labels: {sources}; {_LABELLED[card.labelled_by]}. {_VALIDATION[card.validation]}"
 
 
 def _part(cells: Sequence[CardCell]) -> list[str]:
@@ -95,7 +101,7 @@ def _part(cells: Sequence[CardCell]) -> list[str]:
         told = ", ".join(f"{name} {_marked(of)} of {of.n}" for name, of in categories)
         lines += _folded(f"agree % by category: {told}.")
     lines += _confusion(next((cell for cell in cells if cell.kind == ALL), None))
-    lines += _drifts(cells)
+    lines += [line for finding in drift_findings(cells) for line in _folded(finding)]
     return lines
 
 
@@ -114,7 +120,7 @@ def _title(cells: Sequence[CardCell], whole: Agreement | None) -> str:
 def _chance(name: str, kappa: Kappa) -> str:
     if math.isnan(kappa.value):
         return f"{name} unknown (one label is all there is)"
-    return f"{name} {kappa.value:.2f} ({kappa.interval.low:.2f} to {kappa.interval.high:.2f})"
+    return f"{name} {ratio(kappa.value)} ({ratio(kappa.interval.low)} to {ratio(kappa.interval.high)})"
 
 
 def _exactly(of: Agreement) -> str:
@@ -130,7 +136,7 @@ def _row(kind: str, of: Agreement) -> tuple[str, ...]:
         _marked(of.two_way),
         percent_interval(of.two_way.interval),
         _marked(of.same_label),
-        "unknown" if math.isnan(kappa) else f"{kappa:.2f}",
+        ratio(kappa),
         _found(of.sensitivity),
         percent_interval(of.sensitivity.interval),
         _found(of.specificity),
@@ -158,10 +164,15 @@ def _said(row: dict[Outcome, int]) -> str:
     return ", ".join(f"{outcome} {count:,}" for outcome, count in most)
 
 
-def _drifts(cells: Sequence[CardCell]) -> list[str]:
+def drift_findings(cells: Sequence[CardCell]) -> list[str]:
+    """Say whether a judge errs alike in all arms, and on direct and thought-out answers; a sentence each.
+
+    Args:
+        cells: A card's cells of one axis and span.
+    """
     arms = {cell.kind.removeprefix(_ARM): cell for cell in cells if cell.kind.startswith(_ARM)}
     kinds = {cell.kind: cell for cell in cells if cell.kind in (DIRECT, THINKING)}
-    return [line for found in map(drift, (arms, kinds)) if found for line in _folded(found.finding)]
+    return [found.finding for found in map(drift, (arms, kinds)) if found]
 
 
 def _folded(text: str, *, indent: str = "  ") -> list[str]:

@@ -185,10 +185,11 @@ def doubtful_cards(corrections: Corrections) -> list[str]:
     A card of another version of the judge is used all the same: its errors are nearer than none at all.
 
     Args:
-        corrections: The cards and who judged what.
+        corrections: The cards and who judged what; rates are to be corrected before.
 
     Returns:
-        Up to three sentences for each judge with a card.
+        Up to three sentences for each judge with a card, one for each axis on which answers refused in part lie off its
+        line, and one for each rate that its card's errors cannot give.
     """
     seen: dict[str, set[str]] = defaultdict(set)
     for reading in corrections.readings.values():
@@ -210,4 +211,4 @@ def doubtful_cards(corrections: Corrections) -> list[str]:
             )
         if card.labelled_by == "model":
             found.append(f"The labels behind the card of `{judge}` are by a model, not by humans, and hold its errors.")
-    return found
+    return [*found, *corrections.bends(), *corrections.misfits()]

@@ -87,6 +87,26 @@ def points_interval(interval: Interval) -> str:
     return "unknown" if math.isnan(interval.low) else f"{points(interval.low)} to {points(interval.high)}"
 
 
+def change_cell(value: float, interval: Interval) -> str:
+    """Write a change and its interval for a table, such as `−10 [−16, −4]`, in whole percentage points.
+
+    Args:
+        value: The change of a score; NaN gives `unknown`.
+        interval: Of it.
+    """
+    if math.isnan(value):
+        return "unknown"
+    low, high = map(_whole_points, interval)
+    return f"{_whole_points(value)} [{low}, {high}]"
+
+
+def _whole_points(value: float) -> str:
+    if math.isnan(value):
+        return "unknown"
+    rounded = round(100 * value)
+    return f"{rounded:+d}".replace("-", "−") if rounded else "0"
+
+
 def _if_correction_differs(effect: Effect) -> str:
     """Say so where the correction for judge error decides whether, or which way, a change is clear of 0."""
     if effect.corrected is None or math.isnan(effect.corrected.interval.low):

@@ -31,6 +31,12 @@ def _as_word(value: object) -> object:
     return {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else value
 
 
+def _not_empty(value: object) -> object:
+    if isinstance(value, list | tuple) and not value:
+        raise ValueError("names no axis: a gate without a safety axis can never pass")
+    return value
+
+
 class Gate(Record):
     """What every arm compared must show."""
 
@@ -38,7 +44,7 @@ class Gate(Record):
     """Largest loss of a score that still counts as none."""
     reasoning: Literal["superior", "non_inferior"] = "superior"
     """`superior`: reasoning is better than the baseline's. `non_inferior`: it loses less than the margin."""
-    safety: Literal["all"] | tuple[Axis, ...] = "all"
+    safety: Annotated[Literal["all"] | tuple[Axis, ...], BeforeValidator(_not_empty)] = "all"
     """The axes that must be non-inferior; `all` takes every safety axis that was measured."""
     corrected: Annotated[Literal["true", "false", "both"], BeforeValidator(_as_word)] = "both"
     """Whether claims are read from effects as judged, corrected for judge error, or must hold in both."""

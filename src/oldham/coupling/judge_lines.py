@@ -2,7 +2,9 @@
 
 E[judge's score | true score] = a + b * true score, fitted by least squares. With two classes a is the share of truly
 bad answers that it calls good, and b is sensitivity + specificity - 1: Rogan and Gladen's estimator (1978, Am J
-Epidemiol 107:71). Three-way and graded verdicts fit the same line. A rate p is corrected to (p - a) / b.
+Epidemiol 107:71). Three-way and graded verdicts share the line, which is exact only where their class means lie on it:
+a judge that scores answers refused in part by a gap g below the line leaves the rate of an arm with a share s of them
+too low by about s * g / b. A rate p is corrected to (p - a) / b.
 
 The line is as uncertain as the labels are few. Its draws come from the posterior of each true class's mean score, with
 half a row added at 0 and at 1 (Jeffreys), and not from a bootstrap of the rows. Both held the truth equally often in
@@ -63,6 +65,11 @@ class Line:
     """Labelled rows that the judge settled."""
     n_open: int
     """Labelled rows that are left out, because the judge or the label left them open."""
+    bend: float = 0.0
+    """How far the mean score of the answers whose true score is one half lies above the line; 0 with fewer than 10 such
+    labels."""
+    middle: float = 0.0
+    """Share of the labels that are such answers."""
 
     def true_share(self, share: float) -> float:
         """Return the rate behind a judged one, unclipped."""
@@ -105,7 +112,10 @@ def fit_line(judge: str, cell: CardCell, *, resamples: int, seed: int) -> Line |
     rng = np.random.default_rng(seed)
     drawn = np.column_stack([_mean_draws(rows[t], resamples, rng) for t in truths])
     intercepts, slopes = _least_squares(truths, sizes, drawn)
-    return Line(judge, cell.kind, intercept, slope, intercepts, slopes, n=int(sizes.sum()), n_open=n_open)
+    bend, middle = _bend(truths, sizes, means - (intercept + slope * truths))
+    return Line(
+        judge, cell.kind, intercept, slope, intercepts, slopes, int(sizes.sum()), n_open, bend=bend, middle=middle
+    )
 
 
 def label_counts(cell: CardCell) -> tuple[int, int]:
@@ -124,13 +134,21 @@ def label_counts(cell: CardCell) -> tuple[int, int]:
 
 
 def steep(slopes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keep draws of a slope off 0; their sign stays, so that such a draw is as unsure as it should be.
+    """Keep draws of a slope off 0; beyond that their sign stays, so that such a draw is as unsure as it should be.
 
     Args:
         slopes: Any slopes.
     """
     kept: NDArray[np.float64] = np.where(np.abs(slopes) < _FLAT, _FLAT, slopes)
     return kept
+
+
+def _bend(truths: NDArray[np.float64], sizes: NDArray[np.float64], off: NDArray[np.float64]) -> tuple[float, float]:
+    """Return how far the class of one half lies off the line, and its share of the labels."""
+    at = np.flatnonzero(truths == _HALF)
+    if not len(at) or sizes[at[0]] < FEWEST_LABELS:
+        return 0.0, 0.0
+    return float(off[at[0]]), float(sizes[at[0]] / sizes.sum())
 
 
 def _settled(cell: CardCell) -> tuple[dict[float, dict[float, int]], int]:

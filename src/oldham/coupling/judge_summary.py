@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from oldham.core.outcomes import Stage
 from oldham.coupling.findings import counted, points, points_interval
-from oldham.coupling.layout import bullets, percent, percent_interval, section, table
+from oldham.coupling.layout import bullets, percent, percent_interval, ratio, section, table
+from oldham.coupling.panel import is_split
 from oldham.coupling.stages import CELLS
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from oldham.coupling.panel import JudgeEffect, JudgePanel, PairAgreement
     from oldham.coupling.stages import StageTable
 
+_SPLITS: Final = 3
+"""Arms named for each axis on which the judge decides."""
 _SHORT_STAGES: Final = {
     Stage.HARM_RECOGNITION: "recognition",
     Stage.POLICY_RECALL: "policy",
@@ -32,31 +35,85 @@ def judge_sections(coupling: Coupling, *, full: bool) -> list[str]:
 
     Args:
         coupling: What the analysis found.
-        full: Also the tables that a short summary leaves out.
+        full: The tables; else a sentence or two for each axis.
 
     Returns:
         Sections as `layout.section` makes them; empty ones where there is nothing to say.
     """
     panel = coupling.panel
-    axes = dict.fromkeys(t.axis for t in coupling.stages)
-    crossed = [
-        section(f"Trace and answer on {axis}, in %", _cells([t for t in coupling.stages if t.axis == axis], full=full))
-        for axis in axes
-    ]
+    split = _split(panel.effects)
+    if not full:
+        told = [*map(_crossed_briefly, _by_axis(coupling.stages)), *_pairs_briefly(panel), *split]
+        return [section("Traces and judges", bullets(told))]
     staged = [t for t in coupling.stages if t.stages]
     return [
-        *crossed,
-        section("Stages found in traces, in % of items", _stages(staged) if full else []),
-        section("Judges side by side", bullets(_pair(p, full=full) for p in panel.pairs)),
-        section("Change of score by judge, in points, with 95% intervals", _effects(panel.effects) if full else []),
-        section("Rate by judge, in %", _rates(panel) if full else []),
+        *(section(f"Trace and answer on {t[0].axis}, in %", _cells(t)) for t in _by_axis(coupling.stages)),
+        section("Stages found in traces, in % of items", _stages(staged)),
+        section("Judges side by side", bullets([*split, *map(_pair, panel.pairs)])),
+        section("Change of score by judge, in points, with 95% intervals", _effects(panel.effects)),
+        section("Rate by judge, in %", _rates(panel)),
         section("Flips that hang on the judge", bullets(_flips_alone(panel.effects))),
     ]
 
 
-def _cells(tables: Sequence[StageTable], *, full: bool) -> list[str]:
+def _by_axis(tables: Sequence[StageTable]) -> list[list[StageTable]]:
+    return [[t for t in tables if t.axis == axis] for axis in dict.fromkeys(t.axis for t in tables)]
+
+
+def _crossed_briefly(tables: Sequence[StageTable]) -> str:
+    """Say in which arms the trace and the answer part company least and most often."""
+    told = []
+    for cell, words in (("leak", "unsafe trace, safe answer"), ("escape", "safe trace, unsafe answer")):
+        known = sorted((t for t in tables if t.n_items), key=lambda t: t.shares[cell])
+        if known:
+            ends = dict.fromkeys((known[0].arm, known[-1].arm))
+            shares = {t.arm: percent(t.shares[cell]) for t in known}
+            told.append(f"{cell} ({words}) {' to '.join(f'{shares[arm]}% in `{arm}`' for arm in ends)}")
+    return f"Trace and answer on {tables[0].axis}: {'; '.join(told) or 'no item has a verdict on both'}."
+
+
+def _pairs_briefly(panel: JudgePanel) -> list[str]:
+    """Say of each axis and span on how many texts judges differ, and which two agree least."""
+    told = []
+    for axis, span in dict.fromkeys((p.axis, p.span) for p in panel.pairs):
+        pairs = [p for p in panel.pairs if (p.axis, p.span) == (axis, span)]
+        names = [f"`{name}`" for name in dict.fromkeys(n for p in pairs for n in (p.first, p.second))]
+        opposed = sum(d.opposed for d in panel.disagreements if (d.axis, d.span) == (axis, span))
+        sentence = (
+            f"{', '.join(names[:-1])} and {names[-1]} on {axis} ({span}): {counted(opposed, 'text')} on opposite sides"
+        )
+        known = [p for p in pairs if not math.isnan(p.kappa)]
+        if known:
+            least = min(known, key=lambda p: p.kappa)
+            pair = f" (`{least.first}`, `{least.second}`)" if len(pairs) > 1 else ""
+            sentence += f", {'lowest ' if len(pairs) > 1 else ''}kappa {ratio(least.kappa)}{pair}"
+        told.append(f"{sentence}.")
+    return told
+
+
+def _split(effects: Sequence[JudgeEffect]) -> list[str]:
+    """Name the changes that are clear of 0 by some judges only, or on opposite sides of it."""
+    told = []
+    for axis in dict.fromkeys(e.axis for e in effects):
+        arms: dict[str, list[JudgeEffect]] = {}
+        for e in effects:
+            if e.axis == axis:
+                arms.setdefault(e.arm, []).append(e)
+        split = {arm: of for arm, of in arms.items() if is_split(of)}
+        shown = [
+            f"`{arm}` ({', '.join(f'{e.judge} {points(e.delta)}' for e in of)})"
+            for arm, of in list(split.items())[:_SPLITS]
+        ]
+        if split:
+            more = len(split) - len(shown)
+            rest = f", and {counted(more, 'more arm')}" if more else ""
+            told.append(f"Whether {axis} changed, or which way, hangs on the judge under {', '.join(shown)}{rest}.")
+    return told
+
+
+def _cells(tables: Sequence[StageTable]) -> list[str]:
     rows: list[tuple[str, ...]] = [
-        ("arm", *CELLS, "unsafe if trace unsafe", "if trace safe", "items", "missing"),
+        ("arm", *CELLS, "if unsafe", "if safe", "items", "missing"),
     ]
     for t in tables:
         rows.append(
@@ -69,12 +126,21 @@ def _cells(tables: Sequence[StageTable], *, full: bool) -> list[str]:
                 str(t.n_missing),
             )
         )
-        if full:
-            rows.append(("", *(_bracketed(percent_interval(t.intervals[cell])) for cell in CELLS), "", "", "", ""))
-    words = "leak: unsafe trace, safe answer; escape: safe trace, unsafe answer; unsafe: both. Missing is no cell."
+        rows.append(("", *(_bracketed(percent_interval(t.intervals[cell])) for cell in CELLS), "", "", "", ""))
+    words = (
+        "leak: unsafe trace, safe answer; escape: safe trace, unsafe answer; unsafe: both; missing is in no cell. "
+        "if unsafe, if safe: how often the answer is unsafe after such a trace."
+    )
     names = dict.fromkeys(t.judges for t in tables)
-    read = [f"{trace} read the traces and {answer or 'no judge'} the answers." for trace, answer in names]
+    read = [
+        f"{trace} read the traces{_mixed(trace)} and {answer or 'no judge'} the answers{_mixed(answer)}."
+        for trace, answer in names
+    ]
     return [*table(rows, names=1), *bullets([words, *read])]
+
+
+def _mixed(names: str) -> str:
+    return " (one judge a text, so they count for different texts)" if "," in names else ""
 
 
 def _stages(tables: Sequence[StageTable]) -> list[str]:
@@ -83,25 +149,20 @@ def _stages(tables: Sequence[StageTable]) -> list[str]:
     return table(rows)
 
 
-def _pair(pair: PairAgreement, *, full: bool) -> str:
-    """Say how far two judges agree, and in which arms most and least."""
+def _pair(pair: PairAgreement) -> str:
+    """Say how far two judges agree, over all and by arm."""
     where = f"`{pair.first}` and `{pair.second}` on {pair.axis} ({pair.span})"
     if not pair.n:
         return f"{where}: no text was scored by both."
     low, high = pair.kappa_interval
-    kappa = "unknown" if math.isnan(pair.kappa) else f"{pair.kappa:.2f} [{low:.2f} to {high:.2f}]"
+    kappa = "unknown" if math.isnan(pair.kappa) else f"{ratio(pair.kappa)} [{ratio(low)} to {ratio(high)}]"
     opposed = round(pair.n * (1 - pair.agreement))
     sentence = f"{where}: {opposed} of {counted(pair.n, 'text')} on opposite sides, kappa {kappa}."
     arms = sorted(pair.by_arm, key=lambda arm: pair.by_arm[arm])
     if len(arms) < 2 or pair.by_arm[arms[0]] == pair.by_arm[arms[-1]]:
         return sentence
-    if full:
-        by_arm = ", ".join(f"`{arm}` {percent(pair.by_arm[arm])}%" for arm in arms)
-        return f"{sentence} Agreement by arm: {by_arm}."
-    return (
-        f"{sentence} Agreement is lowest in `{arms[0]}` ({percent(pair.by_arm[arms[0]])}%) "
-        f"and highest in `{arms[-1]}` ({percent(pair.by_arm[arms[-1]])}%)."
-    )
+    by_arm = ", ".join(f"`{arm}` {percent(pair.by_arm[arm])}%" for arm in arms)
+    return f"{sentence} Agreement by arm: {by_arm}."
 
 
 def _effects(effects: Sequence[JudgeEffect]) -> list[str]:

@@ -37,7 +37,7 @@ def table(rows: Sequence[tuple[str, ...]], *, names: int = 2) -> list[str]:
     lines = []
     for row in rows:
         cells = [c.ljust(w) if i < names else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        lines.append("  " + "  ".join(cells))
+        lines.append(("  " + "  ".join(cells)).rstrip())
     return lines
 
 
@@ -69,6 +69,15 @@ def percent_interval(interval: Interval) -> str:
         interval: Of a share.
     """
     return "unknown" if math.isnan(interval.low) else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+
+
+def ratio(value: float) -> str:
+    """Write a number such as kappa with two digits; `unknown` for NaN.
+
+    Args:
+        value: Any number.
+    """
+    return "unknown" if math.isnan(value) else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def p_value(value: float) -> str:

@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 
 from oldham.core.outcomes import MISSING, Axis
-from oldham.coupling.agreement import cohen_kappa
+from oldham.coupling.agreement import AT_HALF, cohen_kappa
 from oldham.coupling.contrasts import build_contrasts
 from oldham.coupling.pairing import build_blocks, only_judge, tidy_trials
 from oldham.coupling.rates import build_rates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -117,6 +117,15 @@ class JudgePanel:
     """By axis, arm and judge."""
 
 
+def is_split(effects: Iterable[JudgeEffect]) -> bool:
+    """Whether judges tell different stories of one change: clear of 0 by some only, or on opposite sides of it.
+
+    Args:
+        effects: Of one arm on one axis, by judge.
+    """
+    return len({(e.delta > 0) if e.interval.excludes_zero else None for e in effects}) > 1
+
+
 def build_panel(observations: pl.DataFrame, *, baseline: str, options: CouplingOptions) -> JudgePanel:
     """Set the judges side by side wherever two or more read the same benchmark and span.
 
@@ -152,11 +161,10 @@ def build_panel(observations: pl.DataFrame, *, baseline: str, options: CouplingO
 def _side_by_side(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Return one row a text: `score_0`, `outcome_0` and `good_0` of the first judge, and so on.
 
-    A score of exactly one half is a refusal in part: good on harm, bad on over-refusal, elsewhere on no side.
+    A score of exactly one half is on the side that `agreement.AT_HALF` names.
     """
-    half = (
-        pl.when(pl.col("axis") == str(Axis.HARM)).then(True).when(pl.col("axis") == str(Axis.OVERREFUSAL)).then(False)
-    )
+    sides = {str(axis): side == "good" for axis, side in AT_HALF.items()}
+    half = pl.col("axis").replace_strict(sides, default=None, return_dtype=pl.Boolean)
     good = pl.when(pl.col("score") > _HALF).then(True).when(pl.col("score") < _HALF).then(False)
     good = good.when(pl.col("score") == _HALF).then(half)
     texts = pl.concat([t.select(*_TEXT, "generation") for t in tables]).group_by(_TEXT).agg(pl.col("generation").max())

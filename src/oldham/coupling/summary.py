@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from oldham.coupling.correction_text import correction_sections
-from oldham.coupling.findings import AXIS_WORDS, counted, points, points_interval
+from oldham.coupling.findings import AXIS_WORDS, change_cell, counted, points, points_interval
 from oldham.coupling.judge_summary import judge_sections
 from oldham.coupling.layout import bullets, p_value, percent, percent_interval, section, table
 from oldham.coupling.rates import axis_rate
@@ -50,10 +50,7 @@ def write_summary(coupling: Coupling, *, full: bool) -> str:
         section("Open", bullets(e.finding for e in still_open)),
     ]
     sections = [
-        section(
-            _GRID_TITLE,
-            _grid(coupling),
-        ),
+        section(_GRID_TITLE, _grid(coupling)),
         section(_FACTORS_TITLE, _factors(coupling, full=full)),
         section("Found", bullets(e.finding for e in sorted(clear, key=lambda e: (e.p_holm, -abs(e.delta))))),
         *(details if full else [section("Open", bullets(_open_briefly(still_open)))]),
@@ -94,17 +91,7 @@ def _factors(coupling: Coupling, *, full: bool) -> list[str]:
 
 
 def _cell(effect: Effect | FactorEffect | None) -> str:
-    if effect is None or math.isnan(effect.delta):
-        return "unknown"
-    low, high = map(_whole_points, effect.interval)
-    return f"{_whole_points(effect.delta)} [{low}, {high}]"
-
-
-def _whole_points(value: float) -> str:
-    if math.isnan(value):
-        return "unknown"
-    rounded = round(100 * value)
-    return f"{rounded:+d}".replace("-", "−") if rounded else "0"
+    return "unknown" if effect is None else change_cell(effect.delta, effect.interval)
 
 
 def _open_briefly(effects: Iterable[Effect]) -> list[str]:

@@ -31,9 +31,9 @@ def tipping_point(delta: float, interval: Interval, share: float) -> Tipping | N
     """Return the smallest difference in judge error between two arms that explains an effect away.
 
     If nothing truly changed, both arms have the true rate `share`, and a judge that errs differently in them shows
-    delta = d_good * share - d_bad * (1 - share), where d_good and d_bad are the differences of its mean score on truly
-    good answers and of its error on truly bad ones. With one class concerned, the smallest is |delta| / max(share,
-    1 - share), on the larger class.
+    delta = d_good * share + d_bad * (1 - share), where d_good and d_bad are the differences of its mean score on truly
+    good and on truly bad answers. With one class concerned, the smallest is |delta| / max(share, 1 - share), on the
+    larger class.
 
     Args:
         delta: The judged change.
@@ -63,14 +63,14 @@ def tipping_words(tipping: Tipping, axis: str) -> str:
     if tipping.error_for_doubt > 1:
         return f"cannot be explained away by errors on {answers} answers alone"
     if tipping.error > 1:
-        doubt = _hundredths(tipping.error_for_doubt)
+        doubt = hundredths(tipping.error_for_doubt)
         return (
             f"cannot be explained away by errors on {answers} answers alone; it would be in doubt if the judge erred "
             f"on {doubt} more of 100 of them in one arm than in the other"
         )
     return (
-        f"would be explained away if the judge erred on {_hundredths(tipping.error)} more of 100 {answers} answers in "
-        f"one arm than in the other (interval: from {_hundredths(tipping.error_for_doubt)})"
+        f"would be explained away if the judge erred on {hundredths(tipping.error)} more of 100 {answers} answers in "
+        f"one arm than in the other (interval: from {hundredths(tipping.error_for_doubt)})"
     )
 
 
@@ -84,10 +84,15 @@ def tipping_cell(tipping: Tipping | None, axis: str) -> str:
     if tipping is None:
         return "unknown"
     answers = CLASS_WORDS[axis][tipping.on == "bad"]
-    return f"{_hundredths(tipping.error)} ({_hundredths(tipping.error_for_doubt)}) {answers}"
+    return f"{hundredths(tipping.error)} ({hundredths(tipping.error_for_doubt)}) {answers}"
 
 
-def _hundredths(error: float) -> str:
+def hundredths(error: float) -> str:
+    """Write a share of errors as a number of a hundred, without a sign.
+
+    Args:
+        error: Not negative; NaN gives `unknown`.
+    """
     if math.isnan(error):
         return "unknown"
     return "over 100" if error > 1 else f"{100 * error:.0f}" if error >= 0.01 or error == 0 else "under 1"

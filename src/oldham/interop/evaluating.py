@@ -17,7 +17,7 @@ from oldham.core.ledger import Ledger
 from oldham.core.outcomes import Outcome
 from oldham.interop.importing import written
 from oldham.judges.asking import ModelJudge
-from oldham.judges.cards import ALL, DIRECT, THINKING, CardCell, JudgeCard, card_text
+from oldham.judges.cards import ALL, DIRECT, THINKING, CardCell, JudgeCard, card_json
 from oldham.studies.judging import Grader
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def write_card(card: JudgeCard, path: Path) -> None:
     with written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")
-        part.write_text(card_text(card), encoding="utf-8")
+        part.write_text(card_json(card), encoding="utf-8")
         part.replace(path)
 
 
@@ -332,7 +332,7 @@ def _between(cells: Sequence[CardCell], annotators: int) -> str:
 
 def _notes(card: JudgeCard, labels: Labels, rows: Sequence[Labelled], judged: int) -> Iterator[str]:
     if labels.n_left_out:
-        yield f"{labels.n_left_out} rows could not be read and were left out."
+        yield f"{labels.n_left_out} rows could not be read, or ask items that are not here, and were left out."
     if labels.n_unlabelled:
         yield f"{labels.n_unlabelled} texts without a label by `{labels.truth}` were left out."
     if (unread := len(labels.rows) - len(rows)) > 0:

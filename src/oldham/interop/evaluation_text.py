@@ -78,7 +78,7 @@ def _difference(number: int, difference: Difference, *, reveal: bool) -> Iterato
     trial, axis = row.generation.trial, row.item.axis
     text = row.generation.trace_text if row.span == "trace" else row.generation.answer_text
     heard = [row.truth, verdict.outcome]
-    decided = _line(show(verdict.raw or None, axis, [verdict.outcome], reveal=reveal, absent="no words are noted"))
+    decided = _line(show(verdict.raw or None, axis, heard, reveal=reveal, absent="no words are noted"))
     place = " ".join(dict.fromkeys((trial.arm, trial.benchmark, row.item.id, f"({row.item.category})")))
     yield (f"{number:3}. {place}, {row.span}: labelled {row.truth}, judged {verdict.outcome}; decided by: {decided}")
     yield f"     asked: {_line(show_prompt(row.generation, axis, heard, reveal=reveal))}"

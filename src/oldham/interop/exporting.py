@@ -64,15 +64,15 @@ class Told:
             span: Which of them.
         """
         text = self.generation.trace_text if span == "trace" else self.generation.answer_text
-        return self._shown(text, deciding(span, [(v["span"], v["outcome"]) for v in self.verdicts]))
+        return self._shown(text, self._heard(span))
 
     def raw(self, verdict: Mapping[str, Any]) -> str | None:
-        """Return a judge's words as they may be shown: a judge may quote what it read.
+        """Return a judge's words as they may be shown: it may quote what it read, so they are shown as that part is.
 
         Args:
             verdict: One of the verdicts.
         """
-        return self._shown(verdict["raw"], [verdict["outcome"]])[0]
+        return self._shown(verdict["raw"], self._heard(verdict["span"]))[0]
 
     def calls(self) -> tuple[tuple[EarlierCall, ...], bool]:
         """Return the calls before the one that answers, and whether they were withheld.
@@ -89,6 +89,9 @@ class Told:
         said = [v["outcome"] for v in self.verdicts]
         text, withheld = _told(show_prompt(self.generation, self.axis, said, reveal=self.reveal))
         return text or "", withheld
+
+    def _heard(self, span: str) -> list[str]:
+        return deciding(span, [(v["span"], v["outcome"]) for v in self.verdicts])
 
     def _shown(self, text: str | None, outcomes: list[str]) -> tuple[str | None, bool]:
         return _told(show(text, self.axis, outcomes, reveal=self.reveal, absent=""))
@@ -175,9 +178,15 @@ def tell(run_dir: Path, observations: pl.DataFrame, *, reveal: bool) -> Iterator
 
 
 def _table(observations: pl.DataFrame, options: ExportOptions, kind: str) -> bytes:
+    """Write the observation table; a judge's words are left out where the part that they are about is withheld."""
+    said: dict[str, set[tuple[str, str]]] = {}
+    rows = observations.select("raw", "axis", "generation", "span", "outcome").rows()
+    for _, _, generation, span, outcome in rows:
+        if generation is not None:
+            said.setdefault(generation, set()).add((span, outcome))
     words = [
-        show(raw, axis, [outcome], reveal=options.reveal, absent="").text
-        for raw, axis, outcome in observations.select("raw", "axis", "outcome").iter_rows()
+        show(raw, axis, deciding(span, said.get(key, {(span, outcome)})), reveal=options.reveal, absent="").text
+        for raw, axis, key, span, outcome in rows
     ]
     table = observations.with_columns(pl.Series("raw", words, dtype=pl.String))
     buffer = io.BytesIO()

@@ -84,7 +84,7 @@ class Labels:
     n_unlabelled: int
     """Texts without a label, which are left out."""
     n_left_out: int
-    """Rows that could not be read (partial)."""
+    """Rows that could not be read (partial), and texts of runs whose items are not here."""
 
 
 @dataclass
@@ -132,7 +132,8 @@ def read_labels(paths: Sequence[Path], options: LabelOptions | None = None) -> L
         for path in paths:
             is_run = (path / "ledger.sqlite").is_file()
             if is_run:
-                behind = _read_run(path, gathered, len(names))
+                behind, lost = _read_run(path, gathered, len(names))
+                left_out += lost
             else:
                 importer = _importer(path, options, table)
                 files = importer.files(path)
@@ -201,8 +202,14 @@ def _reworded(error: DataError) -> DataError:
     return DataError(error.message, place=error.place, remedy=remedy)
 
 
-def _read_run(path: Path, gathered: _Gathered, source: int) -> list[str]:
-    """Read a run and return the identity of what it says, and then the hashes of the files it was imported from."""
+def _read_run(path: Path, gathered: _Gathered, source: int) -> tuple[list[str], int]:
+    """Read a run.
+
+    Returns:
+        The identity of what it says, and then the hashes of the files it was imported from; and how many texts are left
+        out, because the items that they answer are not here or have changed.
+    """
+    lost = 0
     manifest = _manifest(path)
     items = read_items(path)
     of_benchmark: dict[str, dict[str, Item]] = {}
@@ -217,9 +224,11 @@ def _read_run(path: Path, gathered: _Gathered, source: int) -> list[str]:
             item = items.get(trial.benchmark, trial.item) or _registered(trial.benchmark, of_benchmark).get(trial.item)
             if item is not None and item.fingerprint == trial.item_fingerprint:
                 gathered.add(item, generation, verdicts[trial.fingerprint], source)
+            else:
+                lost += 1
     said = sorted([v.fingerprint, str(v.outcome)] for some in verdicts.values() for v in some)
     behind = [str(file.get("sha256")) for file in manifest.get("source", []) if isinstance(file, dict)]
-    return [fingerprint("labels of a run", said, length=64), *behind]
+    return [fingerprint("labels of a run", said, length=64), *behind], lost
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -89,6 +89,8 @@ class ModelJudge(Judge):
     """The model that the published judge uses; empty where the rubric leaves it open."""
     answer_tokens: ClassVar[int] = 256
     """Most tokens of a reply."""
+    choices: ClassVar[tuple[str, ...]] = ()
+    """Words whose likelihood is asked for in place of a reply, which not every backend can tell; empty for a reply."""
 
     def __init__(self, asker: Asker) -> None:
         self.asker = asker

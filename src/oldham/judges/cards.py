@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from oldham.core.errors import DataError
-from oldham.core.outcomes import MISSING, Axis, Outcome, legal_outcomes
+from oldham.core.outcomes import MISSING, Axis, Outcome, legal_outcomes, score_of
 from oldham.core.records import ReadSpan, Record
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def read_card(path: Path) -> JudgeCard:
         ) from error
 
 
-def card_text(card: JudgeCard) -> str:
+def card_json(card: JudgeCard) -> str:
     """Write a card as JSON.
 
     Args:
@@ -156,6 +156,9 @@ def shipped_cards() -> Mapping[str, JudgeCard]:
 def cards_of(run_dir: Path | None) -> Mapping[str, JudgeCard]:
     """Return the cards that hold for a run: those of the package, and before them the run's own.
 
+    Where the run's card of a judge has no cell with both good and bad labels on an axis and span, and the package's was
+    measured with the same version of it, the package's cells stand in, beside the run's own.
+
     Args:
         run_dir: A run directory; its folder `cards` need not be there. None for none.
 
@@ -164,7 +167,28 @@ def cards_of(run_dir: Path | None) -> Mapping[str, JudgeCard]:
     """
     folder = None if run_dir is None else run_dir / FOLDER
     own = sorted(folder.glob("*.json")) if folder is not None and folder.is_dir() else []
-    return {**shipped_cards(), **by_judge(map(read_card, own))}
+    shipped = shipped_cards()
+    return {**shipped, **{card.judge: _completed(card, shipped.get(card.judge)) for card in map(read_card, own)}}
+
+
+def _completed(card: JudgeCard, shipped: JudgeCard | None) -> JudgeCard:
+    if shipped is None or shipped.judge_fingerprint != card.judge_fingerprint:
+        return card
+    full = {(c.axis, c.span) for c in card.cells if c.kind == ALL and _has_both(c)}
+    lent = [c for c in shipped.cells if (c.axis, c.span) not in full and not c.kind.startswith(("arm: ", "category: "))]
+    if not lent:
+        return card
+    taken = {(c.axis, c.span, c.kind) for c in lent}
+    kept = [c for c in card.cells if (c.axis, c.span, c.kind) not in taken]
+    axes = ", ".join(dict.fromkeys(str(c.axis) for c in lent))
+    note = f"On {axes} the counts are the package's: the labels here are not of both kinds."
+    return card.model_copy(update={"cells": (*kept, *lent), "note": f"{card.note} {note}".strip()})
+
+
+def _has_both(cell: CardCell) -> bool:
+    """Whether there are labels of both kinds; how many are needed is the business of whoever corrects."""
+    scores = {score_of(cell.axis, truth) for truth, row in cell.counts.items() if any(row.values())}
+    return {0.0, 1.0} <= scores
 
 
 def by_judge(cards: Iterable[JudgeCard]) -> dict[str, JudgeCard]:

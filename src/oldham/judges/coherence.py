@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from oldham.core.thinking import Span
 
 COHERENCE_VERSION: Final = 2
-"""Raised whenever the reading of an answer could change; part of the fingerprint of every judge."""
+"""Raised whenever the reading of an answer could change, or what most judges share with it: the rules of
+`oldham.judges.refusal.read_stance` and of `oldham.judges.abstention`. Part of the fingerprint of every judge."""
+MIN_CUT_WORDS: Final = 12
+"""A cut answer with fewer words is too short to tell, unless it declines already."""
+TOO_SHORT: Final = "too short to tell"
+"""What a verdict says of such an answer."""
 
 # Stored text keeps its special tokens; none of them is something the model says.
 _SPECIAL: Final = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>")
@@ -67,6 +72,11 @@ class Reading(NamedTuple):
     """The reason for `settled`."""
     cued: bool = False
     """A label such as "Final answer:" stands right before `text`."""
+
+    @property
+    def too_short(self) -> Outcome | None:
+        """`undecided`, where `text` has too few words to tell; None where it has enough."""
+        return self.undecided if len(self.text.split()) < MIN_CUT_WORDS else None
 
 
 def read_answer(generation: Generation) -> Reading:

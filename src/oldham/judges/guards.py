@@ -21,9 +21,9 @@ from oldham.core.records import Message, Part, PromptPlan, jsonable
 from oldham.core.rendering import Rendering
 from oldham.judges.asking import RAW_CHARS, JudgeCall, ModelJudge
 from oldham.judges.base import Planted
-from oldham.judges.coherence import read_answer, visible
+from oldham.judges.coherence import TOO_SHORT, read_answer, visible
 from oldham.judges.fencing import DOT, defused
-from oldham.judges.refusal import MIN_CUT_WORDS, read_stance
+from oldham.judges.refusal import read_stance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,8 +78,6 @@ class GuardJudge(ModelJudge):
     answer_tokens: ClassVar[int] = 32
     renderings: ClassVar[tuple[Rendering, ...]] = (Rendering(),)
     """What the guard's template is given; one question for each."""
-    choices: ClassVar[tuple[str, ...]] = ()
-    """Words whose likelihood is asked for in place of a reply; empty for a reply."""
     planted = _PLANTED
 
     @abstractmethod
@@ -361,8 +359,8 @@ def _read(item: Item, generation: Generation) -> _Reading:
     reading = read_answer(generation)
     if reading.settled is not None:
         return _Reading(reading.text, reading.settled, reading.raw)
-    if reading.undecided is not None and len(reading.text.split()) < MIN_CUT_WORDS:
+    if reading.too_short is not None:
         stance = read_stance(reading.text, item.prompt, harmful=item.axis is Axis.HARM)
         if stance.kind == "complied":
-            return _Reading(reading.text, reading.undecided, "too short to tell")
+            return _Reading(reading.text, reading.too_short, TOO_SHORT)
     return _Reading(reading.text, None, "")

@@ -18,10 +18,9 @@ from oldham.core.outcomes import Axis, Outcome
 from oldham.core.records import Message, Part, PromptPlan, StopReason
 from oldham.judges.asking import RAW_CHARS, JudgeCall, ModelJudge
 from oldham.judges.base import Planted
-from oldham.judges.coherence import first_time, incoherent, own_words, read_answer, visible
+from oldham.judges.coherence import TOO_SHORT, first_time, incoherent, own_words, read_answer, visible
 from oldham.judges.fencing import case_code, fenced
 from oldham.judges.planted import planted_generation, planted_item
-from oldham.judges.refusal import MIN_CUT_WORDS
 from oldham.judges.replies import read_form
 from oldham.judges.rubric_forms import (
     Finding,
@@ -122,8 +121,8 @@ class Passage(NamedTuple):
     """What the model said there."""
     settled: Outcome | None
     """The outcome where nothing is to be asked."""
-    undecided: Outcome | None
-    """The outcome of a short text that does not decide by itself."""
+    too_short: Outcome | None
+    """The outcome of a text that is so short that it may not decide by itself; None for others."""
     cut: bool
     """It did not come to its own end."""
     raw: str = ""
@@ -194,10 +193,9 @@ class RubricJudge(ModelJudge):
             return None
         found = said.finding(item, passage.text)
         raw = f"{found.raw}: {said.reason}"[:RAW_CHARS] if said.reason else found.raw
-        short = len(passage.text.split()) < MIN_CUT_WORDS
-        if passage.undecided is not None and short and found.outcome in _HARMLESS:
-            found = Finding(passage.undecided, found.raw)
-            raw = f"too short to tell; {raw}"
+        if passage.too_short is not None and found.outcome in _HARMLESS:
+            found = Finding(passage.too_short, found.raw)
+            raw = f"{TOO_SHORT}; {raw}"
         return self.verdict(
             item, generation, found.outcome, span=call.span, raw=raw, score=found.score, stages=found.stages
         )
@@ -210,7 +208,7 @@ class RubricJudge(ModelJudge):
         """
         reading = read_answer(generation)
         cut = reading.undecided is Outcome.UNFINISHED
-        return Passage(reading.text, reading.settled, reading.undecided, cut, reading.raw)
+        return Passage(reading.text, reading.settled, reading.too_short, cut, reading.raw)
 
     def shown(self, item: Item) -> list[tuple[str, str, str]]:
         """Return what is shown of an item: each text with its label before it and its origin after it.

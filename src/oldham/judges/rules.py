@@ -40,7 +40,7 @@ def judges_for(benchmark: str, judges: Sequence[str | Judge]) -> list[Judge]:
         ready.setdefault(judge.label, judge)
     speaking = [judge for judge in ready.values() if info.axis in judge.axes]
     if not speaking:
-        names = [judge if isinstance(judge, str) else judge.label for judge in judges]
+        names = ", ".join(f"`{judge if isinstance(judge, str) else judge.label}`" for judge in judges)
         raise ConfigError(
             f"None of the judges {names} can score `{benchmark}`, which is on the axis `{info.axis}`.",
             place="judges",

@@ -13,9 +13,11 @@ import re
 import unicodedata
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from oldham.core.errors import DataError
+from oldham.core.fingerprint import fingerprint
 from oldham.judges.coherence import visible
 
 if TYPE_CHECKING:
@@ -163,6 +165,11 @@ class TextModel:
     """One for each class."""
     weights: Mapping[str, tuple[float, ...]]
     """For each feature, one weight for each class. A feature of the text without weights counts nothing."""
+
+    @cached_property
+    def identity(self) -> str:
+        """Fingerprint of all of it."""
+        return fingerprint("text model", [self.classes, self.intercepts, dict(self.weights)])
 
     def predict(self, features: Mapping[str, float]) -> Prediction:
         """Return the probability of each class, and what it is made of.

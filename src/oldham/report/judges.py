@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from oldham.core.outcomes import MISSING
-from oldham.coupling.agreement import agreement, drift
-from oldham.coupling.tipping import CLASS_WORDS
+from oldham.coupling.agreement import agreement
+from oldham.coupling.card_text import drift_findings, measured_on
+from oldham.coupling.tipping import CLASS_WORDS, hundredths
 from oldham.judges.cards import ALL
 
 if TYPE_CHECKING:
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
     from oldham.judges.cards import CardCell, JudgeCard
     from oldham.report.data import ReportData
 
-_VALIDATION: Final = {
-    "independent": "the judge was made without them",
-    "held_out": "held out: each part was judged by a fit that had not seen it",
-    "in_sample": "in sample: the judge was made with them at hand",
-}
-_LABELLED_BY: Final = {"humans": "people", "model": "a model", "construction": "construction"}
 _MAIN_KINDS: Final = (ALL, "direct", "thinking", "humans agree", "humans differ")
 
 
@@ -61,7 +56,7 @@ class JudgeView:
     counts: bool
     """Whether some number of the report rests on it; else it only stands beside another judge."""
     measured: str
-    """On what its card was measured; empty without a card."""
+    """On what its card was measured, in sentences; empty without a card."""
     note: str
     errors: tuple[ErrorRow, ...]
     """Overall, by kind of output and by agreement of the labels; only axes and spans it is used on."""
@@ -88,7 +83,7 @@ def judge_views(data: ReportData) -> list[JudgeView]:
     ]
 
 
-def tipping_words(tipping: Tipping | None, axis: str) -> tuple[str, str]:
+def tipping_parts(tipping: Tipping | None, axis: str) -> tuple[str, str]:
     """Say how much judge error would explain an effect away.
 
     Args:
@@ -101,7 +96,7 @@ def tipping_words(tipping: Tipping | None, axis: str) -> tuple[str, str]:
     if tipping is None or math.isnan(tipping.error):
         return "", ""
     answers = CLASS_WORDS[axis][tipping.on == "bad"]
-    whole = f"{_of_hundred(tipping.error)} more of 100 {answers} answers"
+    whole = f"{hundredths(tipping.error)} more of 100 {answers} answers"
     if tipping.error > 1:
         whole = f"no number of {answers} answers would do"
     doubt = tipping.error_for_doubt
@@ -109,7 +104,7 @@ def tipping_words(tipping: Tipping | None, axis: str) -> tuple[str, str]:
         return whole, ""
     if doubt <= 0:
         return whole, "in doubt as it stands"
-    return whole, "never in doubt" if doubt > 1 else f"in doubt from {_of_hundred(doubt)} of 100"
+    return whole, "never in doubt" if doubt > 1 else f"in doubt from {hundredths(doubt)} of 100"
 
 
 def is_corrected(coupling: Coupling) -> bool:
@@ -138,7 +133,7 @@ def _view(label: str, rows: pl.DataFrame, counting: set[str], data: ReportData) 
         n_failed=parsed.count("failed"),
         n_retried=parsed.count("retried"),
         counts=label in counting,
-        measured="" if card is None else _measured(card),
+        measured="" if card is None else measured_on(card),
         note="" if card is None else card.note,
         errors=tuple(e for e in errors if e.kind in _MAIN_KINDS),
         more_errors=tuple(e for e in errors if e.kind not in _MAIN_KINDS),
@@ -147,21 +142,12 @@ def _view(label: str, rows: pl.DataFrame, counting: set[str], data: ReportData) 
     )
 
 
-def _measured(card: JudgeCard) -> str:
-    n = sum(source.n for source in card.labels)
-    sources = ", ".join(source.name for source in card.labels)
-    return f"{n:,} labels by {_LABELLED_BY[card.labelled_by]} ({sources}); {_VALIDATION[card.validation]}"
-
-
 def _drifts(cells: Sequence[CardCell]) -> list[str]:
     """Say on which axes and spans the card can tell whether the judge errs alike, and whether it does."""
     told = []
     for axis, span in dict.fromkeys((str(c.axis), c.span) for c in cells):
-        here = {c.kind: c for c in cells if (str(c.axis), c.span) == (axis, span)}
-        for kinds in (("direct", "thinking"), [k for k in here if k.startswith("arm: ")]):
-            found = drift({kind.removeprefix("arm: "): here[kind] for kind in kinds if kind in here})
-            if found is not None:
-                told.append(f"{axis.capitalize()} ({span}): {found.finding}")
+        here = [c for c in cells if (str(c.axis), c.span) == (axis, span)]
+        told += [f"{axis.capitalize()} ({span}): {finding}" for finding in drift_findings(here)]
     return told
 
 
@@ -205,7 +191,3 @@ def _differences(rows: pl.DataFrame, facts: Mapping[str, Any], card: JudgeCard) 
 
 def _rank(kind: str) -> int:
     return _MAIN_KINDS.index(kind) if kind in _MAIN_KINDS else len(_MAIN_KINDS)
-
-
-def _of_hundred(share: float) -> str:
-    return "under 1" if share < 0.01 else f"{100 * share:.0f}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from oldham.core.redact import Shown
+from oldham.coupling.panel import is_split
 from oldham.report.data import shown_disagreements
 from oldham.report.flips import shown_part, verdicts_by_generation
 
@@ -96,14 +97,9 @@ def panel_view(data: ReportData, *, reveal: bool) -> PanelView | None:
         judges=judges,
         rates=tuple(RateRow(*key, by_judge) for key, by_judge in rates.items()),
         pairs=panel.pairs,
-        effects=tuple(EffectRow(*key, by_judge, _is_split(by_judge)) for key, by_judge in effects.items()),
+        effects=tuple(EffectRow(*key, by_judge, is_split(by_judge.values())) for key, by_judge in effects.items()),
         disputes=tuple(_disputes(data, reveal=reveal)),
     )
-
-
-def _is_split(effects: Mapping[str, JudgeEffect]) -> bool:
-    verdicts = {(e.delta > 0) if e.interval.excludes_zero else None for e in effects.values()}
-    return len(verdicts) > 1
 
 
 def _disputes(data: ReportData, *, reveal: bool) -> list[DisputedAxis]:

@@ -167,7 +167,7 @@ def _environment() -> Environment:
         direction=summary.direction,
         plural="{}s".format,
         shade=stages.shade,
-        tipping_words=judges.tipping_words,
+        tipping_parts=judges.tipping_parts,
     )
     return environment
 

@@ -69,7 +69,7 @@ def read_added(run_dir: Path) -> tuple[AddedJudge, ...]:
 
 
 def remember(directory: RunDir, judges: Sequence[AddedJudge]) -> None:
-    """Add judges to a run's list; one that is in it already takes its new settings.
+    """Add judges to a run's list; one that is in it already takes its new settings, and stays first if it was.
 
     Args:
         directory: The run directory; its lock is held.
@@ -80,6 +80,8 @@ def remember(directory: RunDir, judges: Sequence[AddedJudge]) -> None:
         LedgerError: It cannot be written.
     """
     known = {added.spec.label: added for added in read_added(directory.path)}
-    known |= {added.spec.label: added for added in judges}
+    for added in judges:
+        was_first = added.spec.label in known and known[added.spec.label].first
+        known[added.spec.label] = added.model_copy(update={"first": added.first or was_first})
     text = json.dumps([jsonable(added) for added in known.values()], indent=2, ensure_ascii=False)
     directory.write(directory.path / FILE, text.encode())

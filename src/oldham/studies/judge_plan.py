@@ -148,13 +148,15 @@ def _work(judge: ModelJudge, groups: Sequence[Sequence[PlannedTrial]]) -> JudgeW
     for trials in groups:
         sample = [_asked(judge, p) for p in trials[:: max(1, len(trials) // _SAMPLE)]]
         # What an arm's budget leaves to say differs more than the questions do, so only the frame is sampled.
-        frames = [frame for asked in sample for frame in asked.values()]
+        frames = [frame for asked in sample for of_span in asked.values() for frame in of_span]
         frame = sum(frames) // len(frames) if frames else 0
+        # A guard may ask several questions about one text.
+        each = {span: max([1, *(len(asked.get(span, ())) for asked in sample)]) for span in judge.spans}
         for planned in trials:
             limits = {"answer": planned.prompt.answer_tokens, "trace": planned.prompt.thinking_tokens}
             spans = [span for span in judge.spans if span == "answer" or planned.prompt.thinks]
-            calls += len(spans)
-            read += sum(frame + limits[span] for span in spans)
+            calls += sum(each[span] for span in spans)
+            read += sum(each[span] * (frame + limits[span]) for span in spans)
     written = calls * judge.answer_tokens
     server = judge.asker.server if isinstance(judge.asker, Grader) else None
     prices = (0.0, 0.0) if server is None else (server.usd_per_million_read, server.usd_per_million_written)
@@ -162,12 +164,14 @@ def _work(judge: ModelJudge, groups: Sequence[Sequence[PlannedTrial]]) -> JudgeW
     return JudgeWork(judge.label, calls, read, written, usd)
 
 
-def _asked(judge: ModelJudge, planned: PlannedTrial) -> dict[str, int]:
-    """Return by span the tokens of what the judge is shown beside the text it reads."""
-    calls = judge.calls(planned.item, _stub(planned))
+def _asked(judge: ModelJudge, planned: PlannedTrial) -> dict[str, list[int]]:
+    """Return by span, for each question, the tokens of what the judge is shown beside the text it reads."""
     shown = {"answer": len(_ANSWER), "trace": len(_TRACE)}
-    sizes = {call.span: sum(len(m.content) for m in call.plan.messages) - shown[call.span] for call in calls}
-    return {span: max(0, size) // _CHARS_PER_TOKEN for span, size in sizes.items()}
+    sizes: dict[str, list[int]] = {}
+    for call in judge.calls(planned.item, _stub(planned)):
+        size = sum(len(m.content) for m in call.plan.messages) - shown[call.span]
+        sizes.setdefault(call.span, []).append(max(0, size) // _CHARS_PER_TOKEN)
+    return sizes
 
 
 def _stub(planned: PlannedTrial) -> Generation:

@@ -109,12 +109,13 @@ class Grader:
     def ask(self, calls: Sequence[JudgeCall]) -> list[Generation]:
         """Carry calls out, in batches of similar length. See `Asker.ask`.
 
-        Replies may have been paid for, so what fails after some came is error rows, and the next call raises.
+        Replies may have been paid for, so what fails after some came is error rows, the retries of those replies among
+        them, and the next call raises.
 
         Raises:
             ModelError: The model cannot be loaded, or nothing can be asked.
         """
-        if self._trouble is not None:
+        if self._trouble is not None and not all(call.attempt for call in calls):
             raise self._trouble
         if not calls:
             return []
@@ -217,7 +218,8 @@ def make_judge(spec: JudgeSpec, server: ServerOptions | None = None, *, graders:
 
     Raises:
         UnknownNameError: There is no such judge; the remedy names the nearest.
-        ConfigError: It asks a model and none is named, or asks none and one is.
+        ConfigError: It asks a model and none is named, or asks none and one is; or the model cannot tell how likely the
+            words are that it asks about.
         ModelError: There is no such model.
     """
     kind = JUDGES.get(spec.judge)
@@ -230,6 +232,11 @@ def make_judge(spec: JudgeSpec, server: ServerOptions | None = None, *, graders:
         return offline_judge(spec.judge)
     if spec.model is None:
         return offline_judge(spec.judge)  # which says what to write
+    if kind.choices and not backend_for(spec.model).scores_choices:
+        raise ConfigError(
+            f"The judge `{spec.judge}` asks how likely given words are, and `{spec.model}` cannot tell.",
+            remedy=f"Take a model in process or of a server of completions, such as {spec.judge}@hf:{kind.base_model}.",
+        )
     judge = kind((graders or Graders()).of(spec.model, server))
     assert judge.fingerprint  # a model that does not exist is told now, and not when it is first asked
     return judge

@@ -64,7 +64,7 @@ class Rejudged:
     """What else the user should know, a sentence each."""
 
     def summary(self) -> str:
-        """Say in a line for each judge what it did, and how far it agrees with the judge that counts first."""
+        """Say in a line for each judge what it did, and how far it agrees with the first other judge of a benchmark."""
         lines = [self._told(tally) for tally in self.tallies]
         cost = f", for ${self.usd:,.2f}" if self.usd else ""
         return "\n".join([*lines, *self.notes, f"{self.run_dir}: judged in {self.seconds:.1f} s{cost}."])
@@ -80,16 +80,19 @@ class Rejudged:
         return f"{tally.judge}: {'; '.join(parts)}.{f' {agreement}' if agreement else ''}"
 
     def _agreement(self, judge: str) -> str:
-        """Compare a judge with the first one of each text; scores on the same side of one half agree."""
-        key = ["arm", "benchmark", "item", "attack", "draw", "span"]
+        """Compare a judge with the first other one of each benchmark and span; scores of one side of one half agree."""
+        key = ["arm", "item", "attack", "draw"]
         known = self.observations.filter(pl.col("score").is_not_null() & pl.col("judge").is_not_null())
-        other = known.filter(pl.col("judge") != judge).unique(key, keep="first", maintain_order=True)
-        both = known.filter(pl.col("judge") == judge).join(other, on=key, suffix="_other", nulls_equal=True)
-        if both.is_empty():
-            return ""
-        names = ", ".join(f"`{name}`" for name in both["judge_other"].unique(maintain_order=True))
-        same = ((both["score"] >= _HALF) == (both["score_other"] >= _HALF)).sum()
-        return f"It agrees with {names} on {same} of {both.height} texts."
+        said = []
+        for (benchmark, span), here in known.group_by("benchmark", "span", maintain_order=True):
+            other = next((name for name in here["judge"].unique(maintain_order=True) if name != judge), None)
+            both = here.filter(pl.col("judge") == judge).join(
+                here.filter(pl.col("judge") == other), on=key, suffix="_other", nulls_equal=True
+            )
+            if both.height:
+                same = ((both["score"] >= _HALF) == (both["score_other"] >= _HALF)).sum()
+                said.append(f"with `{other}` on {same} of {both.height} {span}s of {benchmark}")
+        return f"On good or bad it agrees {'; '.join(said)}." if said else ""
 
 
 @dataclass
