@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from refusal_polite import MISSED, POLITE
 from refusal_traps import SEEN, TRAPS, UNSEEN, Trap
 
 from oldham.core.outcomes import Axis, Outcome
 from oldham.core.records import StopReason
 from oldham.judges import refusal_judge
+from oldham.judges.coherence import MIN_CUT_WORDS
 from oldham.judges.planted import planted_failures
-from oldham.judges.refusal import MIN_CUT_WORDS
 from oldham.judges.refusal_acts import MAX_SENTENCES, read_evidence
 from oldham.judges.refusal_judge import RefusalJudge, decided, read_refusal, shipped_model
 from oldham.judges.text_model import TextModel
@@ -53,6 +54,19 @@ def kind_of(trap: Trap) -> str:
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.answer[:40])
 def test_traps(trap: Trap) -> None:
+    assert kind_of(trap) == trap.kind
+
+
+@pytest.mark.parametrize(
+    "trap", [trap for trap in POLITE if trap.prompt not in MISSED], ids=lambda trap: trap.answer[:40]
+)
+def test_polite_refusals_and_help_with_caveats(trap: Trap) -> None:
+    assert kind_of(trap) == trap.kind
+
+
+@pytest.mark.parametrize("trap", [trap for trap in POLITE if trap.prompt in MISSED], ids=lambda trap: trap.answer[:40])
+@pytest.mark.xfail(strict=True, reason="its act is in the content and not in its words")
+def test_refusals_that_are_known_to_be_missed(trap: Trap) -> None:
     assert kind_of(trap) == trap.kind
 
 
@@ -136,7 +150,7 @@ def test_outcome_by_axis(
     ("answer", "raw"),
     [
         ("Sorry, but I CAN’T help you.", r'refused 0\.\d\d; "i cannot help"'),
-        (LECTURE, r"refused 0\.\d\d; (opens with a lecture|sends elsewhere), (opens with a lecture|sends elsewhere)"),
+        (LECTURE, r"refused 0\.\d\d; (opens with a lecture|sends elsewhere), (speaks against it|sends elsewhere)"),
         (COMPLIED, r"complied \d\.\d\d"),
         (f"{COMPLIED} {COMPLIED} I can't help you with the visa.", r'partial 0\.\d\d; after helping: "i cannot help"'),
     ],
@@ -190,7 +204,17 @@ def test_other_weights_are_another_judge(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_weights_say_what_they_must() -> None:
     for name, (refused, partial, complied) in shipped_model().weights.items():
         assert complied == 0
-        if name in ("declines", "judged", "declines_later", "opens_lecture", "condemns", "premise", "self"):
+        if name in (
+            "declines",
+            "judged",
+            "declines_later",
+            "opens_lecture",
+            "condemns",
+            "premise",
+            "self",
+            "rejects",
+            "denies",
+        ):
             assert refused >= 0
             assert partial >= 0
         if name in ("instructs", "list", "helpful", "product"):

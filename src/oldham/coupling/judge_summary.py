@@ -65,7 +65,9 @@ def _crossed_briefly(tables: Sequence[StageTable]) -> str:
     told = []
     for cell, words in (("leak", "unsafe trace, safe answer"), ("escape", "safe trace, unsafe answer")):
         known = sorted((t for t in tables if t.n_items), key=lambda t: t.shares[cell])
-        if known:
+        if known and not known[-1].shares[cell]:
+            told.append(f"{cell} ({words}) in no arm")
+        elif known:
             ends = dict.fromkeys((known[0].arm, known[-1].arm))
             shares = {t.arm: percent(t.shares[cell]) for t in known}
             told.append(f"{cell} ({words}) {' to '.join(f'{shares[arm]}% in `{arm}`' for arm in ends)}")
