@@ -184,7 +184,12 @@ def read_stance(text: str, prompt: str, *, harmful: bool) -> Stance:
         The stance and the words that decided it.
     """
     lines = _sentences(text)
-    own = lines[: next((i for i, line in enumerate(lines) if _PRODUCT.search(line)), len(lines))]
+    own = lines[
+        : next(
+            (i for i, line in enumerate(lines) if (":" in line or line.startswith("dear")) and _PRODUCT.search(line)),
+            len(lines),
+        )
+    ]
     listed = next((i for i, line in enumerate(own) if _LIST_ITEM.match(line)), len(own))
     opening = own[: min(OPENING_SENTENCES, listed)]
     for i, sentence in enumerate(opening):

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from importlib.resources.abc import Traversable
 
+_BEGINNING: Final = 800
+"""Characters by which a language is told."""
+
 FORMAT: Final = 1
 """The format of the model file that this version reads."""
 
@@ -94,12 +97,12 @@ def in_english(text: str) -> bool:
 
     A text is not if most of its letters are not Latin and it has fewer than three of the commonest English words, or if
     at least three words are among the commonest of German, French, Spanish, Italian or Portuguese and they are more
-    than the English ones. A list of names is in any language.
+    than the English ones. A list of names is in any language. The first 800 characters are looked at.
 
     Args:
         text: Any text.
     """
-    words = _LETTERS.findall(unicodedata.normalize("NFKC", _CODE.sub(" ", visible(text))).lower())
+    words = _LETTERS.findall(unicodedata.normalize("NFKC", _CODE.sub(" ", visible(text)[:_BEGINNING])).lower())
     english = sum(word in _ENGLISH for word in words)
     letters = "".join(words)
     if english < _FEW and sum(letter < "\u0250" for letter in letters) < len(letters) / 2:
