@@ -81,7 +81,8 @@ class _Prose:
             lines = [first, *lines[1:]] if first else lines[1:]
         own = lines[: next((i for i, line in enumerate(lines) if _begins_product(line)), len(lines))]
         listed = [i for i, line in enumerate(lines) if patterns.LIST_ITEM.match(line)]
-        said = [line for i, line in enumerate(own) if i not in listed]
+        # Whatever is said again has been said once: a refusal that runs on in circles does not turn into help.
+        said = list(dict.fromkeys(line for i, line in enumerate(own) if i not in listed))
         while said and patterns.OFFER.search(said[-1]) and not patterns.DECLINES.search(said[-1]):
             said.pop()
         self.harmful = harmful
