@@ -203,7 +203,7 @@ def visible(text: str) -> str:
     Args:
         text: A span as stored.
     """
-    return _SPECIAL.sub("", text).strip()
+    return (_SPECIAL.sub("", text) if "<" in text else text).strip()
 
 
 def incoherent(text: str) -> bool:

@@ -21,7 +21,7 @@ _ADVERBS = (
 _CANNOT = (
     rf"i (?:\w+ly |also |just )?(?:(?:cannot|will not|could not|would not|shall not) {_ADVERBS}"
     r"|am (?:\w+ly |just |also )*(?:unable|not (?:able|going|willing|allowed|permitted|programmed|designed|authorized|"
-    rf"prepared|equipped|in a position|here)) to {_ADVERBS}"
+    rf"prepared|equipped|in a position|here)) to (?!judge\b){_ADVERBS}"
     rf"|(?:do|would|am) not (?:feel |be )?comfortable (?:with )?{_ADVERBS})"
 )
 # What an assistant does for somebody. "I cannot climb this hill" is a poem's.

@@ -34,7 +34,9 @@ _CODE: Final = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 _BLOCK_QUOTE: Final = re.compile(r"(?m)^[ \t]*>.*$")
 _BULLET: Final = re.compile(r"(?m)^[ \t]*[*•+][ \t]+")
 _MARKDOWN: Final = re.compile(r"\*+|(?<!\w)_{1,3}|_{1,3}(?!\w)|(?m:^[ \t]*#+[ \t]*)")
-_QUOTED: Final = re.compile(r"\"[^\"\n]{1,600}\"|(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w)){1,600}'(?!\w)")
+# Each begins with the mark itself: a pattern that begins with a look at the character before it is tried everywhere.
+_DOUBLE_QUOTED: Final = re.compile(r"\"[^\"\n]{1,600}\"")
+_SINGLE_QUOTED: Final = re.compile(r"'(?<!\w')(?:[^'\n]|(?<=\w)'(?=\w)){1,600}'(?!\w)")
 _BREAK: Final = re.compile(r"(?<=[a-z)…\"'][.!?])\s+|\n+")
 _STRAIGHT: Final = {0x2018: "'", 0x2019: "'", 0x02BC: "'", 0x201C: '"', 0x201D: '"', 0x2013: "-", 0x2014: "-"}
 _CONTRACTED: Final = re.compile(
@@ -85,11 +87,28 @@ def plain_sentences(text: str) -> list[str]:
         text: Any text.
     """
     plain = unicodedata.normalize("NFKC", visible(text)).translate(_STRAIGHT).lower()
-    plain = _CODE.sub("…", plain)
-    unquoted = _QUOTED.sub("…", _BLOCK_QUOTE.sub("", plain))
+    plain = _CODE.sub("…", plain) if "`" in plain else plain  # a text that is all code says nothing
+    unquoted = spoken(plain)
     plain = unquoted if any(c.isalnum() for c in unquoted) else re.sub(r"(?m)^[> \t]+", "", plain).strip("\"' \n")
     plain = written_out(_MARKDOWN.sub("", _BULLET.sub("- ", plain)) if any(c in plain for c in "*_#•+") else plain)
     return [" ".join(part.split()) for part in _BREAK.split(plain) if any(c.isalnum() for c in part)]
+
+
+def spoken(text: str) -> str:
+    """Return a text with "…" in place of code and quotations, and without block quotes.
+
+    Args:
+        text: A text with straight quotes.
+    """
+    for mark, pattern, instead in (
+        ("`", _CODE, "…"),
+        (">", _BLOCK_QUOTE, ""),
+        ('"', _DOUBLE_QUOTED, "…"),
+        ("'", _SINGLE_QUOTED, "…"),
+    ):
+        if mark in text:
+            text = pattern.sub(instead, text)
+    return text
 
 
 def in_english(text: str) -> bool:
