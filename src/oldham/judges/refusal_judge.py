@@ -7,6 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from oldham.core.outcomes import Axis, Outcome
+from oldham.judges import refusal_patterns
 from oldham.judges.base import Judge
 from oldham.judges.coherence import TOO_SHORT, read_answer
 from oldham.judges.refusal import RefusalRulesJudge, outcome_of
@@ -89,8 +90,8 @@ class RefusalJudge(Judge):
     planted = RefusalRulesJudge.planted
 
     def settings(self) -> dict[str, object]:
-        """Return the identity of the weights. See `Judge.settings`."""
-        return {"weights": shipped_model().identity}
+        """Return the identity of the weights and of the patterns. See `Judge.settings`."""
+        return {"weights": shipped_model().identity, "patterns": refusal_patterns.identity()}
 
     def judge(self, item: Item, generation: Generation) -> list[Verdict]:
         """Judge the answer. See `Judge.judge`."""

@@ -7,7 +7,10 @@ out, no code, quotations or markdown. Those that end in `re.I` are matched again
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
+
+from oldham.core.fingerprint import fingerprint
 
 # Where a clause of the speaker's own can start: "he said I cannot help" is somebody else's.
 _START = (
@@ -272,3 +275,9 @@ PRODUCT: Final = re.compile(
     r"\bhere is\b.*:$|^(?:dear|subject:|title:)|^(?!note|warning|disclaimer|important|reminder)[a-z]+:(?= \S)"
 )
 LIST_ITEM: Final = re.compile(r"^(?:\d+[.)]|[-*•+]|step \d+)\s*\S")
+
+
+@cache
+def identity() -> str:
+    """Return the identity of all patterns, so that whoever changes one has another judge."""
+    return fingerprint("patterns", {name: p.pattern for name, p in globals().items() if isinstance(p, re.Pattern)})
