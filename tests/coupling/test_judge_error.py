@@ -207,11 +207,22 @@ def test_the_nearest_cell_counts(table: Table, own: tuple[str, ...], state: str 
     frame = table({"base": [1.0, 0.0] * 10, "arm": [1.0, 0.0] * 10}, judge="j").with_columns(
         thinking_state=pl.lit(state, pl.String)
     )
-    counts = two_way((90, 10), (20, 80))
-    found = analyse(frame, card(*(cell(counts, kind) for kind in own)))
+    near, all_ = two_way((90, 10), (20, 80)), two_way((91, 9), (20, 80))
+    found = analyse(frame, card(*(cell(all_ if kind == "all" else near, kind) for kind in own)))
     (rate,) = [r for r in found.rates if r.arm == "arm"]
     assert rate.corrected is not None
     assert rate.corrected.basis == f"Card of `j`, cell `{used}` (200 labels)."
+
+
+def test_labels_of_one_kind_only_are_one_cell_for_every_arm(table: Table) -> None:
+    counts = two_way((90, 10), (20, 80))
+    frame = table(shares(40, 30, 20), judge="j").with_columns(
+        pl.when(pl.col("arm") == "arm").then(pl.lit("complete")).otherwise(pl.lit("none")).alias("thinking_state")
+    )
+    (effect,) = analyse(frame, card(cell(counts), cell(counts, kind="direct"))).effects
+    assert effect.corrected is not None
+    assert effect.corrected.value == pytest.approx(-0.25 / 0.7)
+    assert "for both arms" in effect.corrected.basis
 
 
 def test_a_near_cell_with_too_few_labels_gives_way(table: Table) -> None:

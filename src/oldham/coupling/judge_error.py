@@ -166,7 +166,9 @@ class Corrections:
         kinds = [] if self._shipped.get(card.judge) == card else [f"arm: {arm}"]
         kinds += [] if thinks is None else [THINKING if thinks else DIRECT]
         cells = [c for c in (card.cell(block.axis, block.span, kind) for kind in (*kinds, ALL)) if c is not None]
-        return next((c for c in cells if min(label_counts(c)) >= FEWEST_LABELS), cells[-1] if cells else None)
+        found = next((c for c in cells if min(label_counts(c)) >= FEWEST_LABELS), cells[-1] if cells else None)
+        # Where all labels are of one kind, two arms of different kinds rest on the same labels, and so share their line.
+        return cells[-1] if found is not None and found.counts == cells[-1].counts else found
 
 
 def read_verdicts(trials: pl.DataFrame) -> dict[tuple[str, str, str, str], Reading]:
