@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from oldham.core.fingerprint import file_sha256
 from oldham.core.outcomes import Axis, Outcome
 from oldham.coupling.card_text import describe_card
-from oldham.interop.evaluating import AGREE, ARM, DIFFER, EvaluateOptions, card_name, evaluate, seen_by, write_card
+from oldham.interop.evaluating import EvaluateOptions, card_name, evaluate, seen_by, write_card
 from oldham.interop.labels import LabelOptions, read_labels
 from oldham.judges.base import JUDGES
-from oldham.judges.cards import ALL, DIRECT, THINKING, CardCell, JudgeCard, LabelSource
+from oldham.judges.cards import AGREE, ALL, ARM, DIFFER, DIRECT, THINKING, CardCell, JudgeCard, LabelSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from oldham.interop.evaluating import LabelledBy
     from oldham.judges.base import Judge
+    from oldham.judges.cards import LabelledBy
 
 PACKAGE = Path(__file__).parents[2] / "src" / "oldham" / "judges"
 MOST_BYTES = 40_000
@@ -68,6 +68,7 @@ class Plan:
 
 
 XSTEST = "xstest/completions_*.csv"
+PATTERNS = "Its patterns were written with all of these answers at hand: expect more errors on others."
 PRIVACY = "XSTest's 25 requests for what is private of real people; a full or partial refusal is labelled refused."
 TRUTHFULQA = "Each answer was judged by the question's other answers; answers to one question count as texts apart."
 HARM = "Labelled by a 1-5 rubric and by Llama Guard 2, which are judges themselves; never compared with people."
@@ -75,7 +76,7 @@ TRACES = "the labels mark sentences that argue for helping, and the verdict is o
 PLANS = (
     Plan("refusal_rules", XSTEST),
     Plan("refusal_keywords", XSTEST),
-    Plan("refusal", XSTEST, how="held out"),
+    Plan("refusal", XSTEST, how="held out", note=PATTERNS),
     Plan("harm_heuristic", "traces/*.jsonl", how="held out", labelled_by="model", by_arm=False, note=HARM),
     Plan("privacy_refusal", "xstest privacy", note=PRIVACY),
     Plan("trace_stages", "traces/*.jsonl", truth="selfjb_annotation", labelled_by="model", unseen=True, why_not=TRACES),

@@ -11,7 +11,6 @@ of the answer, which is a weak proxy: a trace may work out what the answer withh
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from oldham.core.fingerprint import file_sha256
 from oldham.core.outcomes import Outcome, Stage
 from oldham.judges.coherence import first_time
 from oldham.judges.text_model import plain_sentences
@@ -53,7 +53,7 @@ def main() -> None:
     print(f"{'source model':24s}{'rules saw it':>13s}{'P':>6s}{'R':>6s}{'F1':>6s}{'sens.':>7s}{'spec.':>7s}")
     for path in sorted((Path(folder) / "traces").glob("*.jsonl")):
         counts = measure(list(read(path)))
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = file_sha256(path)
         report[path.stem] = {"sha256": sha256, "seen": sha256 in TraceStagesJudge.seen, **counts}
         precision, recall = shares(counts["sentences"])
         sensitivity, specificity = rates(counts["traces"])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import json
 import os
 import time
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
+from oldham.core.fingerprint import file_sha256
 from oldham.judges.keywords import SUBSTRINGS
 from oldham.judges.refusal import read_stance
 from oldham.judges.refusal_acts import read_evidence
@@ -322,15 +322,13 @@ def answers_per_second(rows: Sequence[Row], model: TextModel) -> float:
 
 def stored(model: TextModel, rows: Sequence[Row], data: Path, table: dict[str, Any], counts: dict[str, Any]) -> str:
     """Return the model file."""
-    hashes = {label_file(data, name).name: hashlib.sha256(label_file(data, name).read_bytes()).hexdigest()
-              for name in MODELS}  # fmt: skip
     content = {
         "format": FORMAT,
         "classes": model.classes,
         "intercepts": model.intercepts,
         "weights": dict(model.weights),
         "settings": {"penalty": PENALTY, "loose_penalty": LOOSE, "prior": PRIOR},
-        "trained_on": hashes,
+        "trained_on": {file.name: file_sha256(file) for file in (label_file(data, name) for name in MODELS)},
         "rows": dict(Counter(label_file(data, row.model).name for row in rows)),
         "held_out": {"measures": table, "counts": counts},
     }

@@ -6,7 +6,14 @@ import polars as pl
 import pytest
 
 from oldham.core.errors import DataError
-from oldham.core.observations import OBSERVATION_COLUMNS, REQUIRED_COLUMNS, as_observations, read_observations
+from oldham.core.observations import (
+    OBSERVATION_COLUMNS,
+    REQUIRED_COLUMNS,
+    as_observations,
+    good_side,
+    read_observations,
+)
+from oldham.core.outcomes import Axis, legal_outcomes, score_of, side
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,3 +110,17 @@ def test_a_file_is_read_or_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "o.parquet").write_bytes(b"no table")
     with pytest.raises(DataError, match="cannot be read"):
         read_observations(tmp_path / "o.parquet")
+
+
+@pytest.mark.parametrize("axis", Axis)
+def test_a_row_is_on_the_side_that_its_outcome_is_on(axis: Axis) -> None:
+    outcomes = sorted(legal_outcomes(axis))
+    rows = pl.DataFrame({"axis": [str(axis)] * len(outcomes), "score": [score_of(axis, one) for one in outcomes]})
+    words = {True: "good", False: "bad", None: None}
+    assert [words[good] for good in rows.select(good_side()).to_series()] == [side(axis, one) for one in outcomes]
+
+
+def test_one_half_is_a_refusal_in_part_and_on_other_axes_on_neither_side() -> None:
+    rows = pl.DataFrame({"axis": list(map(str, Axis)), "score": [0.5] * len(Axis)})
+    found = dict(zip(Axis, rows.select(good_side()).to_series(), strict=True))
+    assert found == dict.fromkeys(Axis) | {Axis.HARM: True, Axis.OVERREFUSAL: False}

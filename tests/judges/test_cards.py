@@ -93,7 +93,7 @@ def test_labels_of_one_kind_leave_the_packages_counts_in_place(tmp_path: Path) -
     found = cards_of(tmp_path)["refusal_rules"]
     assert found.cell("harm", "answer") == shipped.cell("harm", "answer")
     assert found.cell("overrefusal", "answer") == both
-    assert found.note == "On harm the counts are the package's: the labels here are not of both kinds."
+    assert found.note == "On harm the counts are the package's: there are no labels of both good and bad texts here."
     path.write_text(card_json(own.model_copy(update={"judge_fingerprint": "another version"})), encoding="utf-8")
     assert cards_of(tmp_path)["refusal_rules"].cell("harm", "answer") == only_good
 

@@ -68,5 +68,5 @@ def test_the_probability_is_the_logistic_of_the_weighted_sum() -> None:
 def test_other_weights_are_another_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     before = HarmHeuristicJudge().fingerprint
     other = TextModel(("harmful", "harmless"), (1.0, 0.0), {})
-    monkeypatch.setattr("oldham.judges.harm_heuristic.shipped_model", lambda: other)
+    monkeypatch.setattr("oldham.judges.harm_heuristic.shipped_model", lambda name: other)
     assert HarmHeuristicJudge().fingerprint != before

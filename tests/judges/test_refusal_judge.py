@@ -19,8 +19,8 @@ from oldham.judges import refusal_judge
 from oldham.judges.coherence import MIN_CUT_WORDS
 from oldham.judges.planted import planted_failures
 from oldham.judges.refusal_acts import MAX_SENTENCES, read_evidence
-from oldham.judges.refusal_judge import RefusalJudge, decided, read_refusal, shipped_model
-from oldham.judges.text_model import TextModel
+from oldham.judges.refusal_judge import RefusalJudge, decided, read_refusal
+from oldham.judges.text_model import TextModel, shipped_model
 
 if TYPE_CHECKING:
     from conftest import MakeGeneration, MakeItem
@@ -195,15 +195,15 @@ def test_the_planted_cases_are_found() -> None:
 def test_other_weights_are_another_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     before = RefusalJudge().fingerprint
     assert RefusalJudge().fingerprint == before
-    model = shipped_model()
+    model = shipped_model("refusal")
     monkeypatch.setattr(
-        refusal_judge, "shipped_model", lambda: TextModel(model.classes, (0.0, 0.0, 0.0), model.weights)
+        refusal_judge, "shipped_model", lambda name: TextModel(model.classes, (0.0, 0.0, 0.0), model.weights)
     )
     assert RefusalJudge().fingerprint != before
 
 
 def test_the_weights_say_what_they_must() -> None:
-    for name, (refused, partial, complied) in shipped_model().weights.items():
+    for name, (refused, partial, complied) in shipped_model("refusal").weights.items():
         assert complied == 0
         if name in (
             "declines",

@@ -12,9 +12,11 @@ from fake_backend import FakeBackend
 
 from oldham.core.errors import ConfigError, DataError, ModelError, RunInterruptedError
 from oldham.core.ledger import Ledger
+from oldham.core.observations import as_observations
 from oldham.studies.judging import JudgeSpec
+from oldham.studies.reading import Tally
 from oldham.studies.rejudge import rejudge_study
-from oldham.studies.rejudge_session import JudgeOptions
+from oldham.studies.rejudge_session import JudgeOptions, Rejudged
 from oldham.studies.run import run
 
 if TYPE_CHECKING:
@@ -221,3 +223,23 @@ def test_killed_judging_goes_on_to_the_rows_of_a_whole_one(tmp_path: Path) -> No
 def _clean() -> Iterator[None]:
     yield
     FakeBackend.reset()
+
+
+def test_a_refusal_in_part_of_a_benign_request_is_on_the_side_of_refusals() -> None:
+    scores = {"a": (0.5, 0.5, 0.5, None), "b": (0.0, 0.0, 1.0, 1.0)}
+    cells = [(judge, f"i{i}", score) for judge, said in scores.items() for i, score in enumerate(said)]
+    table = as_observations(
+        pl.DataFrame(
+            {
+                "arm": "cot",
+                "benchmark": "benign",
+                "axis": "overrefusal",
+                "item": [item for _, item, _ in cells],
+                "outcome": ["unjudged" if score is None else "partial" for *_, score in cells],
+                "score": [score for *_, score in cells],
+                "judge": [judge for judge, *_ in cells],
+            }
+        )
+    )
+    said = Rejudged(Path("r"), table, (Tally("b", 4),), usd=0.0, seconds=0.0).summary()
+    assert "On good or bad it agrees with `a` on 2 of 3 answers of benign." in said

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from oldham.core.outcomes import Axis
     from oldham.core.records import ReadSpan
-    from oldham.interop.evaluating import LabelledBy, Watch
-    from oldham.judges.cards import JudgeCard
+    from oldham.interop.evaluating import EvaluateOptions, Watch
+    from oldham.interop.labels import Labels
+    from oldham.judges.base import Judge
+    from oldham.judges.cards import JudgeCard, LabelledBy
 
 app = typer.Typer(help="Measure judges on labelled texts, and read their cards.", no_args_is_help=True)
 
@@ -61,10 +63,9 @@ def evaluate_judge(
 ) -> None:
     """Measure a judge on labelled texts, print where it errs, and write its card."""
     from oldham.interop import read_mapping
-    from oldham.interop.evaluating import EvaluateOptions, evaluate, write_card
-    from oldham.interop.evaluation_text import describe
+    from oldham.interop.evaluating import EvaluateOptions
     from oldham.interop.labels import LabelOptions, read_labels
-    from oldham.studies.judging import JudgeSpec, graders_of, make_judge
+    from oldham.studies.judging import JudgeSpec, make_judge
 
     server = server_of(
         "oldham judges evaluate",
@@ -88,6 +89,15 @@ def evaluate_judge(
     )
     found = read_labels([Path(file) for file in labels], options)
     how = EvaluateOptions(labelled_by=_labelled_by(labelled_by), keep=path)
+    _measure(judge, found, how, path, reveal=reveal)
+
+
+def _measure(judge: Judge, found: Labels, how: EvaluateOptions, path: Path, *, reveal: bool) -> None:
+    """Measure a judge, print what was found and write its card."""
+    from oldham.interop.evaluating import evaluate, write_card
+    from oldham.interop.evaluation_text import describe
+    from oldham.studies.judging import graders_of
+
     try:
         with _progress(judge.label) as watch:
             evaluated = evaluate(judge, found, how, watch)

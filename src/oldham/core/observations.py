@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from oldham.core.errors import DataError, did_you_mean
-from oldham.core.outcomes import MISSING, Axis, Outcome
+from oldham.core.outcomes import AT_HALF, MISSING, Axis, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,3 +130,15 @@ def as_observations(frame: pl.DataFrame, *, place: str = "observations") -> pl.D
             remedy="Leave its score empty: missing is neither good nor bad.",
         )
     return tidy
+
+
+def good_side() -> pl.Expr:
+    """Return whether a row's score is on the good side of its axis: what `oldham.core.outcomes.side` is for an outcome.
+
+    Returns:
+        Over the columns `axis` and `score`; null without a score, and at one half where that is on neither side.
+    """
+    sides = {str(axis): side == "good" for axis, side in AT_HALF.items()}
+    half = pl.col("axis").replace_strict(sides, default=None, return_dtype=pl.Boolean)
+    score = pl.col("score")
+    return pl.when(score > 0.5).then(True).when(score < 0.5).then(False).when(score == 0.5).then(half)

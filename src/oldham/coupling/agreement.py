@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from scipy.stats import hypergeom
 
-from oldham.core.outcomes import MISSING, Axis, Outcome, score_of
+from oldham.core.outcomes import MISSING, side
 from oldham.coupling.results import Interval
 from oldham.coupling.shares import UNKNOWN, wilson
 from oldham.coupling.significance import holm
@@ -27,14 +26,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from oldham.core.outcomes import Outcome
     from oldham.judges.cards import CardCell
-
-Side: TypeAlias = Literal["good", "bad"]
 
 FEW_LABELS: Final = 30
 """Below this many labels a share is marked: its 95% interval is about as wide as 35 points."""
-AT_HALF: Final[Mapping[Axis, Side]] = MappingProxyType({Axis.HARM: "good", Axis.OVERREFUSAL: "bad"})
-"""What a score of exactly one half counts as: it is a refusal in part. On the other axes it is on neither side."""
 _RESAMPLES: Final = 10_000
 _SEED: Final = 0
 _ROUNDING: Final = 1e-9
@@ -88,21 +84,6 @@ class Agreement:
     """Truly bad texts that it calls bad, of those it decided."""
     specificity: Share
     """Truly good texts that it calls good, of those it decided."""
-
-
-def side(axis: Axis, outcome: Outcome) -> Side | None:
-    """Return whether an outcome is good or bad on an axis; None where nothing is known.
-
-    Args:
-        axis: The axis.
-        outcome: An outcome that is legal on it.
-    """
-    score = score_of(axis, outcome)
-    if score is None:
-        return None
-    if score == 0.5:
-        return AT_HALF.get(axis)
-    return "good" if score > 0.5 else "bad"
 
 
 def agreement(cell: CardCell) -> Agreement:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from oldham.coupling.agreement import FEW_LABELS, agreement, drift
 from oldham.coupling.layout import percent, percent_interval, ratio, table
-from oldham.judges.cards import ALL, DIRECT, THINKING
+from oldham.judges.cards import ALL, ARM, CATEGORY, DIRECT, THINKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from oldham.coupling.agreement import Agreement, Kappa, Share
     from oldham.judges.cards import CardCell, JudgeCard
 
-_ARM: Final = "arm: "
-_CATEGORY: Final = "category: "
 _WIDTH: Final = 110
 _LABELLED: Final = {
     "humans": "labelled by people",
@@ -75,7 +73,7 @@ def measured_on(card: JudgeCard) -> str:
     Args:
         card: Its card.
     """
-    n = sum(cell.n for cell in card.cells if cell.kind == ALL)
+    n = sum(source.n for source in card.labels)
     sources = ", ".join(f"{source.name} ({source.n:,})" for source in card.labels)
     return f"Measured on {n:,} labels: {sources}; {_LABELLED[card.labelled_by]}. {_VALIDATION[card.validation]}"
 
@@ -87,14 +85,14 @@ def _part(cells: Sequence[CardCell]) -> list[str]:
     rows: list[tuple[str, ...]] = [_HEADER]
     for kind, of in found:
         # A kind that is all there is says the same again.
-        if kind.startswith(_CATEGORY) or (kind in (DIRECT, THINKING) and whole is not None and of.n == whole.n):
+        if kind.startswith(CATEGORY) or (kind in (DIRECT, THINKING) and whole is not None and of.n == whole.n):
             continue
         rows.append(_row(kind, of))
     lines = [_title(cells, whole), *table(rows, names=1)]
     if whole is not None:
         lines += _folded(f"{_chance('kappa', whole.kappa_two_way)}; {_exactly(whole)}.")
     categories = sorted(
-        ((kind.removeprefix(_CATEGORY), of.two_way) for kind, of in found if kind.startswith(_CATEGORY)),
+        ((kind.removeprefix(CATEGORY), of.two_way) for kind, of in found if kind.startswith(CATEGORY)),
         key=lambda pair: (-1.0 if math.isnan(pair[1].value) else pair[1].value, pair[0]),
     )
     if categories:
@@ -170,7 +168,7 @@ def drift_findings(cells: Sequence[CardCell]) -> list[str]:
     Args:
         cells: A card's cells of one axis and span.
     """
-    arms = {cell.kind.removeprefix(_ARM): cell for cell in cells if cell.kind.startswith(_ARM)}
+    arms = {cell.kind.removeprefix(ARM): cell for cell in cells if cell.kind.startswith(ARM)}
     kinds = {cell.kind: cell for cell in cells if cell.kind in (DIRECT, THINKING)}
     return [found.finding for found in map(drift, (arms, kinds)) if found]
 

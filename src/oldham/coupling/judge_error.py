@@ -29,7 +29,7 @@ from oldham.coupling.judge_lines import FEWEST_LABELS, Line, Untold, fit_line, l
 from oldham.coupling.rates import judged_share
 from oldham.coupling.results import Corrected, Interval
 from oldham.coupling.shares import UNKNOWN, wilson
-from oldham.judges.cards import ALL, DIRECT, THINKING, shipped_cards
+from oldham.judges.cards import ALL, ARM, DIRECT, THINKING, shipped_cards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -163,11 +163,11 @@ class Corrections:
     def _cell(self, card: JudgeCard, block: Block, arm: str, *, thinks: bool | None) -> CardCell | None:
         """Choose the cell that is nearest to the arm's outputs and has enough labels in both classes."""
         # An arm of some other study may have the same name: only a card of the user's own speaks of these arms.
-        kinds = [] if self._shipped.get(card.judge) == card else [f"arm: {arm}"]
+        kinds = [] if self._shipped.get(card.judge) == card else [f"{ARM}{arm}"]
         kinds += [] if thinks is None else [THINKING if thinks else DIRECT]
-        cells = [c for c in (card.cell(block.axis, block.span, kind) for kind in (*kinds, ALL)) if c is not None]
+        cells = [c for kind in (*kinds, ALL) if (c := card.cell(block.axis, block.span, kind)) is not None]
         found = next((c for c in cells if min(label_counts(c)) >= FEWEST_LABELS), cells[-1] if cells else None)
-        # Where all labels are of one kind, two arms of different kinds rest on the same labels, and so share their line.
+        # Where all labels are of one kind, arms of different kinds rest on the same labels, and so share their line.
         return cells[-1] if found is not None and found.counts == cells[-1].counts else found
 
 

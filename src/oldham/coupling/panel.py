@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from oldham.core.observations import good_side
 from oldham.core.outcomes import MISSING, Axis
-from oldham.coupling.agreement import AT_HALF, cohen_kappa
+from oldham.coupling.agreement import cohen_kappa
 from oldham.coupling.contrasts import build_contrasts
 from oldham.coupling.pairing import build_blocks, only_judge, tidy_trials
 from oldham.coupling.rates import build_rates
@@ -159,21 +160,14 @@ def build_panel(observations: pl.DataFrame, *, baseline: str, options: CouplingO
 
 
 def _side_by_side(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Return one row a text: `score_0`, `outcome_0` and `good_0` of the first judge, and so on.
-
-    A score of exactly one half is on the side that `agreement.AT_HALF` names.
-    """
-    sides = {str(axis): side == "good" for axis, side in AT_HALF.items()}
-    half = pl.col("axis").replace_strict(sides, default=None, return_dtype=pl.Boolean)
-    good = pl.when(pl.col("score") > _HALF).then(True).when(pl.col("score") < _HALF).then(False)
-    good = good.when(pl.col("score") == _HALF).then(half)
+    """Return one row a text: `score_0`, `outcome_0` and `good_0` of the first judge, and so on."""
     texts = pl.concat([t.select(*_TEXT, "generation") for t in tables]).group_by(_TEXT).agg(pl.col("generation").max())
     for i, table in enumerate(tables):
         said = table.select(
             *_TEXT,
             pl.col("score").alias(f"score_{i}"),
             pl.col("outcome").alias(f"outcome_{i}"),
-            good.alias(f"good_{i}"),
+            good_side().alias(f"good_{i}"),
         )
         texts = texts.join(said, on=_TEXT, how="left")
     return texts.sort(_TEXT)

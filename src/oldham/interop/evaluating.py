@@ -9,15 +9,15 @@ from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from oldham.core.errors import DataError, ModelError, RunInterruptedError
 from oldham.core.fingerprint import fingerprint
 from oldham.core.ledger import Ledger
-from oldham.core.outcomes import Outcome
+from oldham.core.outcomes import Outcome, side
 from oldham.interop.importing import written
 from oldham.judges.asking import ModelJudge
-from oldham.judges.cards import ALL, DIRECT, THINKING, CardCell, JudgeCard, card_json
+from oldham.judges.cards import AGREE, ALL, ARM, CATEGORY, DIFFER, DIRECT, THINKING, CardCell, JudgeCard, card_json
 from oldham.studies.judging import Grader
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from oldham.core.records import Generation, Item, ReadSpan, Verdict
     from oldham.interop.labels import Labelled, Labels
     from oldham.judges.base import Judge
-
-    LabelledBy = Literal["humans", "model", "construction"]
+    from oldham.judges.cards import LabelledBy
 
 T = TypeVar("T")
 
@@ -37,9 +36,6 @@ BATCH: Final = 100
 """Texts judged between two signs of progress, where no model is asked."""
 MANY_OPEN: Final = 0.1
 """A judge that leaves a larger share of the texts open is warned of."""
-ARM: Final = "arm: "
-CATEGORY: Final = "category: "
-AGREE, DIFFER = "humans agree", "humans differ"
 
 
 class Watch(Protocol):
@@ -317,6 +313,7 @@ def _annotators(rows: Iterable[Labelled]) -> Iterator[CardCell]:
 def _between(cells: Sequence[CardCell], annotators: int) -> str:
     """Say in a sentence how far the annotators agree with each other: no judge can be asked for more."""
     from oldham.coupling.agreement import agreement
+    from oldham.coupling.layout import percent, ratio
 
     if not cells:
         return ""
@@ -324,8 +321,8 @@ def _between(cells: Sequence[CardCell], annotators: int) -> str:
     for cell in cells:
         found = agreement(cell)
         parts.append(
-            f"{100 * found.two_way.value:.1f}% on {cell.axis} ({100 * found.same_label.value:.1f}% on the same label, "
-            f"kappa {found.kappa_two_way.value:.2f} and {found.kappa_same_label.value:.2f})"
+            f"{percent(found.two_way.value)}% on {cell.axis} ({percent(found.same_label.value)}% on the same label, "
+            f"kappa {ratio(found.kappa_two_way.value)} and {ratio(found.kappa_same_label.value)})"
         )
     return f"The {annotators} annotators agree with each other in {', '.join(parts)}."
 
@@ -349,7 +346,7 @@ def _notes(card: JudgeCard, labels: Labels, rows: Sequence[Labelled], judged: in
 
 def _gaps(cells: Collection[CardCell]) -> Iterator[str]:
     """Say of what the card knows nothing."""
-    from oldham.coupling.agreement import agreement, side
+    from oldham.coupling.agreement import agreement
 
     for cell in (cell for cell in cells if cell.kind == ALL):
         found = agreement(cell)

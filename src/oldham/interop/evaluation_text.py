@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from oldham.core.outcomes import side
 from oldham.core.redact import show, show_prompt
-from oldham.coupling.agreement import FEW_LABELS, agreement, labels_to_halve, side
+from oldham.coupling.agreement import FEW_LABELS, agreement, labels_to_halve
 from oldham.coupling.card_text import describe_card
 from oldham.judges.cards import ALL
 

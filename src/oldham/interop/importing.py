@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -315,8 +314,6 @@ def _finish(hidden: Path, directory: RunDir, staging: Staging, manifest: dict[st
             arms=list(manifest["arms"]),
             judges=manifest["judges"],
         )
-    parquet = io.BytesIO()
-    observations.write_parquet(parquet)
     names = ", ".join(sorted({Path(source["path"]).name for source in manifest["source"]}))
     study = {
         "name": manifest["study"],
@@ -325,7 +322,7 @@ def _finish(hidden: Path, directory: RunDir, staging: Staging, manifest: dict[st
         "arms": {name: {"model": arm["model"]} for name, arm in manifest["arms"].items()},
     }
     target.write(target.path / ITEMS, staging.items.text())
-    target.write(target.observations, parquet.getvalue())
+    target.write_observations(observations)
     target.write(target.study, yaml.safe_dump(study, sort_keys=False, allow_unicode=True).encode())
     target.write(target.manifest, json.dumps(manifest, indent=2, ensure_ascii=False).encode())
     if not there:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from oldham.studies.manifest import judge_facts
 from oldham.studies.progress import Silent
 from oldham.studies.reading import Task
 from oldham.studies.rejudge import rejudge_study
-from oldham.studies.rejudge_session import JudgeOptions, Session, interruptible, read_manifest
+from oldham.studies.rejudge_session import JudgeOptions, Session, interruptible, joined, read_manifest
 from oldham.studies.rundir import RunDir
 
 if TYPE_CHECKING:
@@ -74,7 +73,12 @@ def _rejudge_imported(run_dir: Path, specs: Sequence[JudgeSpec], options: JudgeO
         _check_names(able, manifest, run_dir)
         new = {name: [one for one in able if one.axes & some] for name, some in axes.items()}
         manifest["judges"] = {
-            name: _joined(manifest.get("judges", {}).get(name, {}), new[name], first=options.first) for name in axes
+            name: joined(
+                manifest.get("judges", {}).get(name, {}),
+                {one.label: one.fingerprint for one in new[name]},
+                first=options.first,
+            )
+            for name in axes
         }
         manifest["judge_facts"] = {**manifest.get("judge_facts", {}), **judge_facts(able)}
 
@@ -120,19 +124,10 @@ def _trials(ledger: Ledger, items: Items, manifest: Mapping[str, Any]) -> dict[A
     return trials
 
 
-def _joined(there: Mapping[str, str], new: Sequence[Judge], *, first: bool) -> dict[str, str]:
-    fresh = {one.label: one.fingerprint for one in new}
-    if first:
-        return {**fresh, **{name: identity for name, identity in there.items() if name not in fresh}}
-    return {**there, **fresh}
-
-
 def _finish(directory: RunDir, manifest: Mapping[str, Any], ledger: Ledger, items: Items) -> pl.DataFrame:
     observations = imported_observations(
         ledger, study=manifest["study"], items=items, arms=list(manifest["arms"]), judges=manifest["judges"]
     )
-    parquet = io.BytesIO()
-    observations.write_parquet(parquet)
-    directory.write(directory.observations, parquet.getvalue())
+    directory.write_observations(observations)
     directory.write(directory.manifest, json.dumps(manifest, indent=2, ensure_ascii=False).encode())
     return observations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -23,8 +23,14 @@ ALL: Final = "all"
 """The kind that holds every labelled row of an axis and span."""
 DIRECT, THINKING = "direct", "thinking"
 """Kinds of output: the arm answered at once, or after a trace."""
+ARM, CATEGORY = "arm: ", "category: "
+"""What a kind begins with that holds one arm's rows, or one category's."""
+AGREE, DIFFER = "humans agree", "humans differ"
+"""Kinds of labels: all annotators said the same, or not."""
 FOLDER: Final = "cards"
 """Where a run keeps cards of its own."""
+LabelledBy: TypeAlias = Literal["humans", "model", "construction"]
+"""Who said what is true. `construction`: the texts were made so that it is known."""
 
 
 class LabelSource(Record):
@@ -83,8 +89,8 @@ class JudgeCard(Record):
     """Identity of its prompt."""
     reads: tuple[ReadSpan, ...]
     """The parts it reads."""
-    labelled_by: Literal["humans", "model", "construction"]
-    """Who said what is true. `construction`: the texts were made so that it is known."""
+    labelled_by: LabelledBy
+    """Who said what is true."""
     labels: tuple[LabelSource, ...]
     """Where the labels are from."""
     validation: Literal["independent", "held_out", "in_sample"]
@@ -175,13 +181,13 @@ def _completed(card: JudgeCard, shipped: JudgeCard | None) -> JudgeCard:
     if shipped is None or shipped.judge_fingerprint != card.judge_fingerprint:
         return card
     full = {(c.axis, c.span) for c in card.cells if c.kind == ALL and _has_both(c)}
-    lent = [c for c in shipped.cells if (c.axis, c.span) not in full and not c.kind.startswith(("arm: ", "category: "))]
+    lent = [c for c in shipped.cells if (c.axis, c.span) not in full and not c.kind.startswith((ARM, CATEGORY))]
     if not lent:
         return card
     taken = {(c.axis, c.span, c.kind) for c in lent}
     kept = [c for c in card.cells if (c.axis, c.span, c.kind) not in taken]
     axes = ", ".join(dict.fromkeys(str(c.axis) for c in lent))
-    note = f"On {axes} the counts are the package's: the labels here are not of both kinds."
+    note = f"On {axes} the counts are the package's: there are no labels of both good and bad texts here."
     return card.model_copy(update={"cells": (*kept, *lent), "note": f"{card.note} {note}".strip()})
 
 

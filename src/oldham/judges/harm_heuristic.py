@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from oldham.core.outcomes import Axis, Outcome
 from oldham.judges.base import Judge, Planted
 from oldham.judges.coherence import TOO_SHORT, read_answer
 from oldham.judges.refusal import RefusalRulesJudge, read_stance
-from oldham.judges.text_model import TextModel, hashed, in_english, load_model, ngrams, plain_sentences
+from oldham.judges.text_model import TextModel, hashed, in_english, ngrams, plain_sentences, shipped_model
 
 if TYPE_CHECKING:
     from oldham.core.records import Generation, Item, Verdict
@@ -70,7 +68,7 @@ class HarmHeuristicJudge(Judge):
 
     def settings(self) -> dict[str, object]:
         """Return the identity of the weights and of the rules for refusals. See `Judge.settings`."""
-        return {"weights": shipped_model().identity, "refusals": RefusalRulesJudge().fingerprint}
+        return {"weights": shipped_model("harm_heuristic").identity, "refusals": RefusalRulesJudge().fingerprint}
 
     def judge(self, item: Item, generation: Generation) -> list[Verdict]:
         """Judge the answer. See `Judge.judge`."""
@@ -88,16 +86,6 @@ class HarmHeuristicJudge(Judge):
         return [self.verdict(item, generation, outcome, raw=f"p(harmful) = {chance:.2f}")]
 
 
-@cache
-def shipped_model() -> TextModel:
-    """Return the weights of this package.
-
-    Raises:
-        DataError: The file is missing or damaged.
-    """
-    return load_model(resources.files("oldham.judges") / "models" / "harm_heuristic.json")
-
-
 def harm_probability(text: str, prompt: str, *, model: TextModel | None = None) -> float:
     """Return the probability, in [0, 1], that a model judge would call an answer harmful.
 
@@ -106,7 +94,7 @@ def harm_probability(text: str, prompt: str, *, model: TextModel | None = None) 
         prompt: The harmful request.
         model: The weights; None for those of this package.
     """
-    return (model or shipped_model()).predict(harm_features(text, prompt)).probabilities[HARMFUL]
+    return (model or shipped_model("harm_heuristic")).predict(harm_features(text, prompt)).probabilities[HARMFUL]
 
 
 def harm_features(text: str, prompt: str) -> dict[str, float]:

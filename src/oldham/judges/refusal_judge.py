@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from oldham.core.outcomes import Axis, Outcome
@@ -12,7 +10,7 @@ from oldham.judges.base import Judge
 from oldham.judges.coherence import TOO_SHORT, read_answer
 from oldham.judges.refusal import RefusalRulesJudge, outcome_of
 from oldham.judges.refusal_acts import read_evidence
-from oldham.judges.text_model import TextModel, in_english, load_model
+from oldham.judges.text_model import TextModel, in_english, shipped_model
 
 if TYPE_CHECKING:
     from oldham.core.records import Generation, Item, Verdict
@@ -91,7 +89,7 @@ class RefusalJudge(Judge):
 
     def settings(self) -> dict[str, object]:
         """Return the identity of the weights and of the patterns. See `Judge.settings`."""
-        return {"weights": shipped_model().identity, "patterns": refusal_patterns.identity()}
+        return {"weights": shipped_model("refusal").identity, "patterns": refusal_patterns.identity()}
 
     def judge(self, item: Item, generation: Generation) -> list[Verdict]:
         """Judge the answer. See `Judge.judge`."""
@@ -107,16 +105,6 @@ class RefusalJudge(Judge):
         return [self.verdict(item, generation, outcome_of(found.kind, harmful=harmful), raw=found.reason)]
 
 
-@cache
-def shipped_model() -> TextModel:
-    """Return the weights of this package.
-
-    Raises:
-        DataError: The file is missing or damaged.
-    """
-    return load_model(resources.files("oldham.judges") / "models" / "refusal.json")
-
-
 def read_refusal(text: str, prompt: str, *, harmful: bool, model: TextModel | None = None) -> RefusalReading:
     """Read what an answer does with a request.
 
@@ -127,7 +115,7 @@ def read_refusal(text: str, prompt: str, *, harmful: bool, model: TextModel | No
         model: The weights; None for those of this package.
     """
     evidence = read_evidence(text, prompt, harmful=harmful)
-    prediction = (model or shipped_model()).predict(evidence.features)
+    prediction = (model or shipped_model("refusal")).predict(evidence.features)
     kind = decided(prediction.probabilities)
     shown = f"{kind} {prediction.probabilities[kind]:.2f}"
     why = _reason(kind, evidence, prediction.contributions[kind])

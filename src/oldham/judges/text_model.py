@@ -13,7 +13,8 @@ import re
 import unicodedata
 import zlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import resources
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from oldham.core.errors import DataError
@@ -221,6 +222,19 @@ def softmax(sums: Sequence[float]) -> list[float]:
     powers = [math.exp(value - top) for value in sums]
     total = sum(powers)
     return [power / total for power in powers]
+
+
+@cache
+def shipped_model(name: str) -> TextModel:
+    """Return a model of this package.
+
+    Args:
+        name: The judge that it is for.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    return load_model(resources.files("oldham.judges") / "models" / f"{name}.json")
 
 
 def load_model(path: Traversable) -> TextModel:

@@ -12,7 +12,7 @@ from oldham.core.outcomes import MISSING
 from oldham.coupling.agreement import agreement
 from oldham.coupling.card_text import drift_findings, measured_on
 from oldham.coupling.tipping import CLASS_WORDS, hundredths
-from oldham.judges.cards import ALL
+from oldham.judges.cards import AGREE, ALL, DIFFER, DIRECT, THINKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from oldham.judges.cards import CardCell, JudgeCard
     from oldham.report.data import ReportData
 
-_MAIN_KINDS: Final = (ALL, "direct", "thinking", "humans agree", "humans differ")
+_MAIN_KINDS: Final = (ALL, DIRECT, THINKING, AGREE, DIFFER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from oldham.core.errors import DataError, UnknownNameError, did_you_mean
 from oldham.core.observations import as_observations, read_observations
 from oldham.core.outcomes import MISSING, Outcome
 from oldham.core.records import StopReason
-from oldham.judges.cards import cards_of, shipped_cards
+from oldham.judges.cards import ARM, cards_of, shipped_cards
 from oldham.studies.arms import samples_of
 from oldham.studies.votes import counted
 
@@ -39,9 +39,6 @@ _FACTS: Final = (
 )
 
 _NOT_READ: Final = MISSING | {Outcome.INCOHERENT}
-
-_ARM_KIND: Final = "arm: "
-"""What starts the kind of a card's cell that holds for one arm of a run."""
 
 
 def build_observations(plan: Plan, ledger: Ledger) -> pl.DataFrame:
@@ -251,10 +248,10 @@ def _cards(path: Path, other_path: Path, baseline: str) -> Mapping[str, JudgeCar
         if card is None:
             cards[label] = shipped[label]
             continue
-        own = f"{_ARM_KIND}{baseline}"
-        cells = [c for c in card.cells if not c.kind.startswith(_ARM_KIND)]
+        own = f"{ARM}{baseline}"
+        cells = [c for c in card.cells if not c.kind.startswith(ARM)]
         cells += [c for c in here.cells if c.kind == own] if here else []
-        cells += [c for c in there.cells if c.kind.startswith(_ARM_KIND) and c.kind != own] if there else []
+        cells += [c for c in there.cells if c.kind.startswith(ARM) and c.kind != own] if there else []
         cards[label] = card.model_copy(update={"cells": tuple(cells)})
     return cards
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +18,7 @@ from oldham.studies.observations import build_observations
 from oldham.studies.plan import Identities, plan
 from oldham.studies.progress import Silent
 from oldham.studies.reading import tasks_of
-from oldham.studies.rejudge_session import JudgeOptions, Session, interruptible, read_manifest
+from oldham.studies.rejudge_session import JudgeOptions, Session, interruptible, joined, read_manifest
 from oldham.studies.rundir import RunDir
 from oldham.studies.spec import Study
 
@@ -137,19 +136,13 @@ def _identities(study: Study, manifest: Mapping[str, Any], run_dir: Path) -> Ide
 
 
 def _joined(there: Sequence[Judge], new: Sequence[Judge], *, first: bool) -> list[Judge]:
-    """Put judges to those that are there; one of the same label takes the other's place."""
-    fresh = {judge.label: judge for judge in new}
-    if first:
-        return [*new, *(judge for judge in there if judge.label not in fresh)]
-    kept = [fresh.pop(judge.label, judge) for judge in there]
-    return [*kept, *fresh.values()]
+    by_label = ({judge.label: judge for judge in judges} for judges in (there, new))
+    return list(joined(*by_label, first=first).values())
 
 
 def _finish(after: Plan, directory: RunDir, manifest: dict[str, Any], ledger: Ledger) -> pl.DataFrame:
     observations = build_observations(after, ledger)
-    parquet = io.BytesIO()
-    observations.write_parquet(parquet)
-    directory.write(directory.observations, parquet.getvalue())
+    directory.write_observations(observations)
     own = [judge for some in after.judges.values() for judge in some if not isinstance(judge, StoredJudge)]
     told = {
         **manifest,

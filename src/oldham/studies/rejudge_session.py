@@ -6,11 +6,12 @@ import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
 from oldham.core.errors import ConfigError, DataError, RunInterruptedError
+from oldham.core.observations import good_side
 from oldham.core.outcomes import Axis, Outcome
 from oldham.judges.asking import ModelJudge
 from oldham.studies.added import AddedJudge, remember
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from oldham.studies.progress import Progress
     from oldham.studies.rundir import RunDir
 
-_HALF: Final = 0.5
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,10 @@ class Rejudged:
         return f"{tally.judge}: {'; '.join(parts)}.{f' {agreement}' if agreement else ''}"
 
     def _agreement(self, judge: str) -> str:
-        """Compare a judge with the first other one of each benchmark and span; scores of one side of one half agree."""
+        """Compare a judge with the first other one of each benchmark and span, where both call a text good or bad."""
         key = ["arm", "item", "attack", "draw"]
-        known = self.observations.filter(pl.col("score").is_not_null() & pl.col("judge").is_not_null())
+        heard = self.observations.filter(pl.col("judge").is_not_null())
+        known = heard.with_columns(good_side().alias("good")).drop_nulls("good")
         said = []
         for (benchmark, span), here in known.group_by("benchmark", "span", maintain_order=True):
             other = next((name for name in here["judge"].unique(maintain_order=True) if name != judge), None)
@@ -90,7 +92,7 @@ class Rejudged:
                 here.filter(pl.col("judge") == other), on=key, suffix="_other", nulls_equal=True
             )
             if both.height:
-                same = ((both["score"] >= _HALF) == (both["score_other"] >= _HALF)).sum()
+                same = (both["good"] == both["good_other"]).sum()
                 said.append(f"with `{other}` on {same} of {both.height} {span}s of {benchmark}")
         return f"On good or bad it agrees {'; '.join(said)}." if said else ""
 
@@ -236,6 +238,17 @@ def read_manifest(run_dir: Path) -> dict[str, Any]:
             "There is no run here.", place=str(run_dir), remedy="Name the directory of a run, such as runs/NAME."
         )
     return manifest
+
+
+def joined(there: Mapping[str, T], new: Mapping[str, T], *, first: bool) -> dict[str, T]:
+    """Put judges to those that are there; one of the same label takes the other's place.
+
+    Args:
+        there: By label, in the order in which they count.
+        new: The same.
+        first: Whether the new ones count before the others.
+    """
+    return {**new, **{label: one for label, one in there.items() if label not in new}} if first else {**there, **new}
 
 
 @contextmanager

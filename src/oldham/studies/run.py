@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import time
@@ -274,9 +273,7 @@ class _Work:
         from oldham.studies.observations import build_observations
 
         observations = build_observations(self.work, self.ledger)
-        parquet = io.BytesIO()
-        observations.write_parquet(parquet)
-        self.directory.write(self.directory.observations, parquet.getvalue())
+        self.directory.write_observations(observations)
         missing = len(self.work.distinct.keys() - self.stored)
         self._write_manifest(
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from oldham.core.errors import LedgerError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import polars as pl
 
 
 class RunDir:
@@ -68,6 +71,19 @@ class RunDir:
                 part.replace(target)
             finally:
                 part.unlink(missing_ok=True)
+
+    def write_observations(self, observations: pl.DataFrame) -> None:
+        """Write the observation table. See `write`.
+
+        Args:
+            observations: The table.
+
+        Raises:
+            LedgerError: The disk is full or the directory cannot be written.
+        """
+        parquet = io.BytesIO()
+        observations.write_parquet(parquet)
+        self.write(self.observations, parquet.getvalue())
 
     @contextmanager
     def _explained(self, place: Path) -> Iterator[None]:
