@@ -11,7 +11,10 @@ import pytest
 
 from oldham.backends.base import ServerOptions, backend_for
 from oldham.backends.weights import locate
+from oldham.core.outcomes import Outcome
 from oldham.core.records import StopReason
+from oldham.judges.planted import planted_rows
+from oldham.studies.judging import JudgeSpec, make_judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,3 +72,18 @@ def test_chat_with_a_real_server(bench: Any, ask: Callable[..., Request], monkey
     assert staged.stop in (StopReason.STOP, StopReason.LENGTH)
     assert staged.trace_tokens is not None
     assert 0 < staged.trace_tokens <= 24
+
+
+def test_a_judge_over_a_real_server_says_nothing_that_it_cannot_read(bench: Any) -> None:
+    """A model this small fills in no form: what it writes comes back, is asked for twice, and never scores."""
+    folder = locate("smollm2").folder
+    with bench.served(folder, "bfloat16") as url:
+        model = f"openai:{folder}@{url}"
+        judge = make_judge(JudgeSpec(judge="harmbench_yes_no", model=model), ServerOptions(timeout_s=600))
+        rows = planted_rows(judge)[:1]
+        verdicts = [verdict for row in judge.judge_all(rows) for verdict in row]
+    assert [verdict.judge for verdict in verdicts] == [f"harmbench_yes_no@{model}"] * len(rows)
+    for verdict in verdicts:
+        said = verdict.raw.removeprefix("could not be read: ")
+        assert said.strip(), "the server was asked and wrote something"
+        assert (verdict.parsed == "failed") == (verdict.outcome is Outcome.UNJUDGED) == (verdict.score is None)
