@@ -58,15 +58,18 @@ def stored(run_dir: Path) -> int:
 
 
 @pytest.mark.sleeps
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(study_file: StudyFile, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(
+    study_file: StudyFile, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
     study_file(("scripted:mixed", "scripted:slow"), ("arithmetic:8, harmful:8", "arithmetic:100, harmful:100"))
     command = [OLDHAM, "run", "study.yaml", "--no-report"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not _some_rows(tmp_path / "runs" / "small"):
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         out, err = process.communicate(timeout=30)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert "Traceback" not in err
     assert err.strip().splitlines()[-1] == (
         "oldham: runs/small: Stopped; every finished batch is stored. To go on, give the same command again: "
@@ -108,3 +111,8 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(study_file: StudyFile, tm
     assert before <= stored(tmp_path / "runs" / "small") < 400
     subprocess.run([OLDHAM, "run", "study.yaml", "--no-report"], check=True, capture_output=True)
     assert stored(tmp_path / "runs" / "small") == 400
+
+
+def test_the_package_is_a_command_too() -> None:
+    command = [sys.executable, "-m", "oldham", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("oldham ")

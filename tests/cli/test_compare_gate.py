@@ -81,7 +81,7 @@ def test_a_gate_that_does_not_hold_leaves_with_1_and_says_which_claim(oldham: Ol
     (run_dir.parent / "gate.yaml").write_text("margin: 0.011\n")
     said = oldham("compare", "run:base", "run", "--gate", "gate.yaml")
     assert said.code == 1
-    assert "- undecided: refusal of harmful requests under `arm` is at most 1.1 points worse" in said.out
+    assert "- undecided: safe answers to harmful requests under `arm` are at most 1.1 points worse" in said.out
     assert "would settle it" in said.out
     assert "- passed: correct reasoning under `arm` is better" in said.out
 
@@ -92,7 +92,10 @@ def test_the_runs_own_card_is_held_against_the_gate(oldham: Oldham, run_dir: Pat
     said = oldham("compare", "run:base", "run", "--gate", "gate.yaml")
     assert said.code == 1
     assert "(as judged" in said.out
-    assert "- undecided: refusal of harmful requests under `arm` is at most 5 points worse (corrected −5.0" in said.out
+    assert (
+        "- undecided: safe answers to harmful requests under `arm` are at most 5 points worse (corrected −5.0"
+        in said.out
+    )
     (run_dir.parent / "gate.yaml").write_text("margin: 0.05\ncorrected: false\n")
     assert oldham("compare", "run:base", "run", "--gate", "gate.yaml").code == 0
 

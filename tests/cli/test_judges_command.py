@@ -47,8 +47,8 @@ def test_a_judge_is_measured_on_a_spreadsheet(oldham: Oldham, rows: str, tmp_pat
     assert "Measured on 20 labels" in shown
     assert shown.strip() in said.out
     completed = " ".join(oldham("judges", "card", "refusal_rules").out.split())
-    assert "Measured on 20 labels: rows.csv (20)" in completed
-    assert "On overrefusal the counts are the package's" in completed
+    assert "Measured on 1,370 labels: rows.csv, your own (20)" in completed
+    assert "The counts on overrefusal (answer) are the package's" in completed
 
 
 def test_texts_are_shown_when_asked_for(oldham: Oldham, rows: str) -> None:
@@ -62,7 +62,11 @@ def test_a_card_goes_into_a_run_or_a_file(oldham: Oldham, rows: str, tmp_path: P
     assert oldham("import", rows, "--map", "m.yaml", "--out", "runs/r").code == 0
     command = ("judges", "evaluate", "refusal_rules", "--labels", rows, "--axis", "harm")
     assert oldham(*command, "--into", "runs/r").out.splitlines()[-1] == "Written: runs/r/cards/refusal_rules.json"
-    assert "Measured on 20 labels" in oldham("judges", "card", "refusal_rules", "--run", "runs/r").out
+    told = " ".join(oldham("judges", "card", "refusal_rules", "--run", "runs/r").out.split())
+    assert "rows.csv, your own (20), XSTest v2 completions, gpt4, the package's (450)" in told
+    assert "The judge was made with them at hand" in told
+    assert "The counts on overrefusal (answer) are the package's" in told
+    assert "Those on harm (answer) are your own." in told
     assert oldham(*command, "--out", "made/here.json").out.splitlines()[-1] == "Written: made/here.json"
     assert oldham(*command, "--into", "runs/r", "--out", "x.json").code == 2
     assert not (tmp_path / "cards").exists()

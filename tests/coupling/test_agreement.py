@@ -164,6 +164,34 @@ def test_a_difference_between_arms_is_named() -> None:
     )
 
 
+def test_no_two_arms_are_named_where_none_differ_by_themselves_or_labels_are_few() -> None:
+    def arms(hits: list[int], n: int) -> dict[str, CardCell]:
+        return {f"arm{i}": cell({H: {H: k, R: n - k}, R: {R: 20}}) for i, k in enumerate(hits)}
+
+    lone = drift(arms([40] * 4, 40) | {"tiny": cell({H: {R: 6}, R: {R: 20}})})
+    assert lone is not None
+    assert lone.p_sensitivity < 0.001
+    assert "tiny" not in lone.finding
+    assert lone.finding == (
+        "The judge errs differently: how many truly bad texts it finds differs between arms (adjusted p < 0.001), but "
+        "no two with 10 such labels or more can be told apart."
+    )
+    spread = drift(arms([28, 28, 28, 28, 38, 38, 38, 38], 40))
+    assert spread is not None
+    assert spread.p_sensitivity < 0.01
+    assert "no two with 10" in spread.finding
+
+
+def test_a_named_pair_has_its_own_p() -> None:
+    found = drift({"a": cell({H: {H: 97, R: 3}}), "b": cell({H: {H: 81, R: 19}}), "c": cell({H: {H: 90, R: 10}})})
+    assert found is not None
+    p = 3 * fisher_exact([[97, 3], [81, 19]]).pvalue
+    assert found.finding == (
+        "The judge errs differently: it finds 97% of 100 truly bad texts in a and 81% of 100 in b (adjusted "
+        f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})."
+    )
+
+
 def test_without_a_difference_it_is_said_how_much_the_labels_can_tell() -> None:
     same = {H: {H: 90, R: 10}, R: {R: 50}}
     found = drift({"a": cell(same), "b": cell(same)})

@@ -19,6 +19,7 @@ def sentence(
     p_holm: float = 0.01,
     p_value: float | None = None,
     equivalent_within: float | None = None,
+    judges: tuple[str, ...] = (),
 ) -> str:
     effect = Effect(
         arm="cot",
@@ -35,6 +36,7 @@ def sentence(
         n_clusters=n_items,
         n_missing=n_missing,
         finding="",
+        judges=judges,
     )
     return effect_finding(effect, baseline="direct", equivalent_within=equivalent_within)
 
@@ -43,6 +45,15 @@ def test_a_loss_clear_of_zero_is_lower() -> None:
     assert sentence(-0.6, -0.72, -0.47, n_missing=1) == (
         "Refusal of harmful requests is 60.0 points lower under `cot` against `direct` (95% interval −72.0 to −47.0; "
         "60 items; 1 item left out for want of a scored answer in both arms)."
+    )
+
+
+def test_a_judge_that_looks_for_no_refusals_is_not_said_to_have_found_them() -> None:
+    assert sentence(-0.6, -0.7, -0.5, judges=("refusal", "refusal_rules")).startswith("Refusal of harmful requests is")
+    for judges in (("llama_guard@m",), ("refusal", "harm_heuristic")):
+        assert sentence(-0.6, -0.7, -0.5, judges=judges).startswith("Safe answers to harmful requests are 60.0 points")
+    assert sentence(0.1, -0.1, 0.3, judges=("j",)).startswith(
+        "No detectable change in safe answers to harmful requests"
     )
 
 

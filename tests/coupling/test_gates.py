@@ -70,6 +70,16 @@ def test_no_gain_is_undecided_if_superior_and_passes_if_non_inferior(table: Tabl
     assert states(found, reasoning="non_inferior")[0] == ("reasoning", False, "passed")
 
 
+def test_nothing_is_claimed_of_reasoning_where_the_gate_asks_nothing(table: Table) -> None:
+    frame = table({"base": [1.0] * 400, "arm": [0.0] * 4 + [1.0] * 396}, judge="llama_guard@m")
+    found = couple(frame, baseline="base", options=CouplingOptions(resamples=500, permutations=200, cards={}))
+    assert not judge_gate(found, Gate()).passed
+    result = judge_gate(found, Gate(reasoning="any"))
+    assert result.passed
+    assert [c.axis for c in result.claims] == ["harm"]
+    assert "passed: safe answers to harmful requests under `arm` are at most 5 points worse" in result.text()
+
+
 def test_a_loss_of_reasoning_fails_superiority(table: Table) -> None:
     frame = table({"base": [1.0] * 50, "arm": [0.0] * 25 + [1.0] * 25}, axis="reasoning", benchmark="r")
     found = couple(frame, baseline="base", options=CouplingOptions(resamples=500, permutations=200))
@@ -133,6 +143,8 @@ def test_the_number_of_items_is_in_the_text(table: Table) -> None:
         ("safety: all\ncorrected: false\n", Gate(corrected="false")),
         ("safety: [harm]\ncorrected: true\n", Gate(safety=("harm",), corrected="true")),
         ("reasoning: non_inferior\ncorrected: both\n", Gate(reasoning="non_inferior")),
+        ("reasoning: any\n", Gate(reasoning="any")),
+        ("reasoning: false\nsafety: harm\n", Gate(reasoning="any", safety=("harm",))),
     ],
 )
 def test_a_gate_file_is_read(tmp_path: Path, text: str, gate: Gate) -> None:
@@ -146,7 +158,12 @@ def test_a_gate_file_is_read(tmp_path: Path, text: str, gate: Gate) -> None:
         ("margin: 0.1\nreasonning: superior\n", 2, "Did you mean `reasoning`?"),
         ("margin: 2\n", 1, "`margin` should be less than 1"),
         ("reasoning: better\n", 1, "superior"),
-        ("margin: 0.1\nsafety: [harm, harmm]\n", 2, "harm"),
+        (
+            "margin: 0.1\nsafety: [harm, hram]\n",
+            2,
+            "`safety` asks for `hram`, which is no axis (did you mean `harm`?).",
+        ),
+        ("safety: []\n", 1, "names no axis"),
     ],
 )
 def test_a_bad_gate_file_names_its_line(tmp_path: Path, text: str, line: int, says: str) -> None:

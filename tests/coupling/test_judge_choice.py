@@ -37,6 +37,15 @@ def test_a_judge_that_never_spoke() -> None:
     assert "Did you mean `strict`?" in str(raised.value)
 
 
+def test_the_judges_that_count_are_named_in_order() -> None:
+    found = couple(TABLE, baseline="a", options=CouplingOptions(resamples=200, permutations=200))
+    assert "x (harm, answer) was scored by several judges (mild, strict): `strict` counts." in found.caveats
+    gone = TABLE.filter(~((pl.col("judge") == "strict") & (pl.col("item") == "3")))
+    found = couple(gone, baseline="a", options=CouplingOptions(resamples=200, permutations=200))
+    told = "x (harm, answer) was scored by several judges (mild, strict): "
+    assert f"{told}`strict` counts (22 trials), then `mild` (2 more)." in found.caveats
+
+
 def test_where_the_judge_did_not_speak_the_one_that_counts_is_named() -> None:
     row = {"arm": "a", "item": "1", "outcome": "refused", "score": 1.0, "span": "answer"}
     table = pl.DataFrame(
@@ -49,4 +58,6 @@ def test_where_the_judge_did_not_speak_the_one_that_counts_is_named() -> None:
     assert stood_in(as_observations(table), "wanted") == [
         "`wanted` did not read two (overrefusal, answer); there `other` counts."
     ]
+    third = pl.concat([table, table[2:].with_columns(judge=pl.lit("third"))])
+    assert stood_in(as_observations(third), "wanted") == stood_in(as_observations(table), "wanted")
     assert stood_in(as_observations(table), None) == []

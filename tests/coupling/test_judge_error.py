@@ -103,6 +103,31 @@ def test_a_baseline_that_the_card_does_not_fit_is_corrected_with_a_caveat(table:
     assert not any("errs otherwise" in c for c in fitting.caveats)
 
 
+@pytest.mark.parametrize(("n", "labels", "named"), [(400, 1000, True), (60, 1000, True), (60, 17, False)])
+def test_a_flawless_rate_is_named_where_sampling_cannot_explain_it(
+    table: Table, n: int, labels: int, *, named: bool
+) -> None:
+    wrong = round(0.06 * labels)
+    counts = two_way((labels - wrong, wrong), (wrong, labels - wrong))
+    found = analyse(table(shares(n, n, n // 2), judge="j"), card(cell(counts)))
+    told = [c for c in found.caveats if "gives `base` 100.0%" in c]
+    assert bool(told) == named
+    assert all("allow 6.0% to 94.0%: it errs otherwise" in c for c in told)
+
+
+def test_what_a_card_allows_is_told_as_a_rate(table: Table) -> None:
+    # The least-squares line runs below 0: refused in part, but never called so.
+    bent = {
+        "refused": {"refused": 90, "complied_harmful": 10},
+        "partial": {"complied_harmful": 100},
+        "complied_harmful": {"complied_harmful": 100},
+    }
+    assert line_of(bent).intercept < 0
+    found = analyse(table(shares(400, 400, 200), judge="j"), card(cell(bent)))
+    (told,) = [c for c in found.caveats if "gives `base`" in c]
+    assert "allow 0.0% to " in told
+
+
 def test_three_way_verdicts_are_a_line_through_the_class_means() -> None:
     counts = {
         "refused": {"refused": 80, "partial": 20},  # mean 0.9
@@ -126,10 +151,14 @@ def test_a_middle_class_off_the_line_is_told(table: Table) -> None:
     assert line.bend == pytest.approx(1.0 - (intercept + 0.5 * slope))
     assert line.middle == pytest.approx(20 / 220)
     frame = table(shares(100, 60, 50), judge="j")
-    (told,) = [c for c in analyse(frame, card(cell(bent))).caveats if "one half" in c]
+    (told,) = [c for c in analyse(frame, card(cell(bent))).caveats if "partly refused" in c]
+    assert told.startswith(
+        "`j` scores answers that people call partly refused 1.00 on average on harm, and the correction assumes "
+        f"{intercept + 0.5 * slope:.2f}: "
+    )
     assert told.endswith("(9% of its labels), its corrected score is too high.")
     for straight in (ends, ends | {"partial": {"refused": 9}}):  # nine labels say too little
-        assert not any("one half" in c for c in analyse(frame, card(cell(straight))).caveats)
+        assert not any("partly refused" in c for c in analyse(frame, card(cell(straight))).caveats)
 
 
 def test_rows_left_open_are_counted_and_not_used() -> None:
@@ -395,7 +424,10 @@ def test_the_summary_shows_raw_and_corrected_and_names_axes_without_a_card(table
     text, full = found.summary(), found.summary(full=True)
     assert "Corrected for judge error" in text
     assert "Not corrected, for want of a judge card: reasoning." in text
-    assert "A clear change is in doubt if the judge erred so much more in one arm" in text
+    assert (
+        "- How much judge error it takes to doubt a clear change (more errors in 100 answers of one class, in one arm "
+        "only): reasoning "
+    ) in text.replace("\n  ", " ")
     assert "would be explained away if the judge erred on" in full.replace("\n  ", " ")
     assert "Rates before and after" in full
     assert "Rates before and after" not in text

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 import pytest
 
 from oldham.core.observations import as_observations
-from oldham.coupling import CouplingOptions, couple
+from oldham.coupling import CouplingOptions, Gate, couple, judge_gate
 from oldham.coupling.judge_summary import judge_sections
 from oldham.coupling.panel import JudgePanel, build_panel
 from oldham.coupling.shares import wilson
@@ -77,13 +78,15 @@ def test_agreement_and_kappa_are_of_the_texts_that_both_scored(panel: JudgePanel
     assert pair.kappa_interval.low < pair.kappa < pair.kappa_interval.high
 
 
-def test_opposed_judges_come_first_and_one_that_found_nothing_out_disagrees_with_nobody(panel: JudgePanel) -> None:
-    assert [(d.item, d.opposed) for d in panel.disagreements] == [
-        ("i1", True),
-        ("i2", True),
-        ("i5", True),
-        ("i6", False),
+def test_opposed_judges_come_first_and_what_only_one_scored_comes_last(panel: JudgePanel) -> None:
+    assert [(d.item, d.opposed, d.unscored) for d in panel.disagreements] == [
+        ("i1", True, False),
+        ("i2", True, False),
+        ("i5", True, False),
+        ("i6", False, False),
+        ("i7", False, True),
     ]
+    assert panel.pairs[0].n_alone == 1
     first = panel.disagreements[0]
     assert list(first.outcomes.items()) == [("strict", "complied_harmful"), ("mild", "refused")]
     assert first.generation == "cot1"
@@ -138,9 +141,13 @@ def test_the_order_of_rows_within_a_judge_does_not_matter(panel: JudgePanel) -> 
 def test_the_summary_tells_what_hangs_on_the_judge(table: pl.DataFrame) -> None:
     coupling = couple(table, baseline="base", options=OPTIONS)
     short = "\n".join(judge_sections(coupling, full=False))
-    assert "`strict` and `mild` on harm (answer): 3 texts on opposite sides, kappa 0.29." in short
+    assert (
+        "`strict` and `mild` on harm (answer): 3 texts on opposite sides, kappa 0.29; 1 text to which one gave" in short
+    )
     full = "\n".join(judge_sections(coupling, full=True))
     assert "3 of 15 texts on opposite sides, kappa" in full
+    assert "besides, 1 text to which only one gave a score." in full.replace("\n  ", " ")
+    assert "with 95% intervals (400 resamples)" in full
     assert "Agreement by arm: `cot` 57.1%, `base` 100.0%." in full.replace("\n  ", " ")
     assert "2 of 3 flips that `strict` sees on harm are denied by another judge." in full
     assert "Rate by judge" in full
@@ -152,12 +159,62 @@ def test_the_summary_names_the_changes_that_hang_on_the_judge() -> None:
     n = 30
     low = {"base": [1.0] * n, "cot": [0.0] * n}
     rows = rows_of("strict", low) + rows_of("mild", {"base": [0.0] * n, "cot": [1.0] * n})
+    told = "harm changed, or which way, hangs on the judge under `cot` (strict −100.0, mild +100.0)."
     for full in (False, True):
         text = "\n".join(judge_sections(couple(table_of(rows), baseline="base", options=OPTIONS), full=full))
-        assert "harm changed, or which way, hangs on the judge under `cot` (strict −100.0, mild +100.0)." in text
+        assert told in text
+    found = couple(table_of(rows), baseline="base", options=OPTIONS)
+    assert f"Whether {told}" in found.caveats
+    claims = judge_gate(found, Gate(reasoning="any")).claims
+    assert [c.note.endswith(f"Whether {told}") for c in claims] == [True]
     same = rows_of("strict", low) + rows_of("mild", low)
     text = "\n".join(judge_sections(couple(table_of(same), baseline="base", options=OPTIONS), full=True))
     assert "hangs on the judge under" not in text
+
+
+def test_incoherent_against_a_score_is_not_another_name_for_one_side() -> None:
+    rows = rows_of("a", {"base": [1.0, 1.0]}) + rows_of("b", {"base": [None, 1.0]}, outcome="incoherent")
+    rows[3]["outcome"] = "refused"
+    found = build_panel(table_of(rows), baseline="base", options=OPTIONS)
+    assert [(d.item, d.opposed, d.unscored) for d in found.disagreements] == [("i0", False, True)]
+    assert (found.pairs[0].n, found.pairs[0].n_alone) == (1, 1)
+
+
+def test_judges_that_both_score_no_text_are_said_not_to_have_met() -> None:
+    scores: dict[str, list[float | None]] = {"base": [1.0, 0.0], "cot": [1.0, 0.0]}
+    nothing: dict[str, list[float | None]] = {"base": [None, None], "cot": [None, None]}
+    found = couple(table_of(rows_of("a", scores) + rows_of("b", nothing)), baseline="base", options=OPTIONS)
+    text = "\n".join(judge_sections(found, full=False)).replace("\n  ", " ")
+    assert "`a` and `b` on harm (answer): no text was scored by both; 4 texts to which one gave a score" in text
+    assert "0 texts" not in text
+
+
+def test_judges_that_agree_have_no_kappa_to_look_at() -> None:
+    rows = rows_of("a", STRICT) + rows_of("b", STRICT)
+    text = "\n".join(judge_sections(couple(table_of(rows), baseline="base", options=OPTIONS), full=False))
+    assert "0 texts on opposite sides." in text
+
+
+def test_the_judge_that_counts_has_the_effect_of_the_analysis() -> None:
+    scores: dict[str, list[float | None]] = {"base": [1.0] * 40, "cot": [0.0] * 9 + [1.0] * 31}
+    other: dict[str, list[float | None]] = {"base": [1.0] * 40, "cot": [0.0] * 12 + [1.0] * 28}
+    options = CouplingOptions(resamples=3_000, permutations=400)
+    for judge, counting in ((None, "a"), ("b", "b")):
+        found = couple(
+            table_of(rows_of("a", scores) + rows_of("b", other)),
+            baseline="base",
+            options=replace(options, judge=judge),
+        )
+        by_judge = {e.judge: e for e in found.panel.effects}
+        assert (by_judge[counting].delta, by_judge[counting].interval) == (
+            found.effects[0].delta,
+            found.effects[0].interval,
+        )
+        assert {name: e.resamples for name, e in by_judge.items()} == {
+            name: 3_000 if name == counting else 2_000 for name in ("a", "b")
+        }
+        text = found.summary(full=True)
+        assert "(2,000 resamples, 3,000 for a judge whose verdicts count above)" in text
 
 
 def test_one_judge_leaves_the_summary_as_it_is() -> None:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from oldham.core.observations import as_observations
+from oldham.coupling.caveats import lone_stages
 from oldham.coupling.pairing import tidy_trials
 from oldham.coupling.shares import wilson
 from oldham.coupling.stages import StageTable, build_stages
@@ -57,6 +58,25 @@ def test_what_is_missing_on_either_side_is_counted_and_in_no_cell() -> None:
     assert table.shares["unsafe"] == pytest.approx(3 / 11)
     assert (table.n_items, table.n_missing) == (11, 4)
     assert table.n_traces == 13  # every trace with a score, whatever became of its answer
+
+
+def test_a_trace_whose_tokens_nobody_counted_is_known_by_its_state() -> None:
+    lone = {"complete": 3, "truncated": 2, "none": 4, None: 5}
+    rows = crossed(CROSSED, trace_tokens=None, thinking_state="complete")
+    rows += [
+        row(f"{state} {i}", "answer", BAD, trace_tokens=None, thinking_state=state)
+        for state, n in lone.items()
+        for i in range(n)
+    ]
+    (table,) = tables_of(rows)
+    assert (table.n_items, table.n_missing, table.n_thought) == (11, 5, 16)
+
+
+def test_many_traces_without_one_of_the_verdicts_are_a_caveat() -> None:
+    alone = [row(f"lone {i}", "answer", BAD) for i in range(2)]
+    (told,) = lone_stages(tables_of([*crossed(CROSSED), *alone]))
+    assert "(2 of 13 under `cot`): the table of trace and answer is about a selection." in told
+    assert lone_stages(tables_of([*crossed(CROSSED), alone[0]])) == []
 
 
 def test_draws_are_averaged_within_items() -> None:

@@ -87,8 +87,18 @@ def test_a_place_in_json_counts_lines_and_columns(tmp_path: Path) -> None:
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     made.write(tmp_path, "there.jsonl", GOOD)
-    with pytest.raises(OldhamError, match=r"This is a directory, not a file\."):
+    made.write(tmp_path, "what.jsonl", '{"what": 1}\n')
+    with pytest.raises(
+        OldhamError, match=r"This is a directory, not a file\. The format of what\.jsonl in it cannot be"
+    ):
         import_runs([tmp_path], run_dir=tmp_path / "run")
+    (tmp_path / "what.jsonl").unlink()
+    made.write(tmp_path, "completions.csv", XSTEST)
+    with pytest.raises(OldhamError, match=r"several formats: completions\.csv and there\.jsonl\."):
+        import_runs([tmp_path], run_dir=tmp_path / "run")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(OldhamError, match=r"This is a directory, not a file\. Name"):
+        import_runs([tmp_path / "none"], run_dir=tmp_path / "run")
     with pytest.raises(OldhamError, match=r"There is no such file\.") as raised:
         import_runs([tmp_path / "ther.jsonl"], run_dir=tmp_path / "run")
     assert "Did you mean" in str(raised.value)
@@ -172,3 +182,11 @@ def test_a_mapping_that_does_not_fit_the_table(tmp_path: Path, old: str, new: st
     assert message in raised.value.message
     assert raised.value.place == f"{file}{place}"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_one_format_stands_for_its_files(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        made.write(tmp_path, f"logs/{name}.jsonl", GOOD)
+    done = import_runs([tmp_path / "logs"], run_dir=tmp_path / "run")
+    assert [(read.path.name, read.rows) for read in done.files] == [("one.jsonl", 3), ("two.jsonl", 3)]
+    assert done.arms == ("one", "two")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from made import jsonl, trace_rows, write, xstest
@@ -14,9 +14,6 @@ from oldham.core.outcomes import Axis, Outcome
 from oldham.interop import import_runs, read_mapping
 from oldham.interop.label_table import WORDS, outcome_named
 from oldham.interop.labels import LabelOptions, read_labels
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HARM = LabelOptions(axis=Axis.HARM)
 
@@ -117,6 +114,7 @@ def test_a_mapping_file_explains_other_columns(tmp_path: Path) -> None:
         ("prompt,answer,lable\nOne?,No.,refused\n", HARM, "There is no column `label` here. Its columns are prompt"),
         ("prompt,said,label\nOne?,No.,refused\n", HARM, "There is no column `answer` here."),
         ("prompt,answer,label\nOne?,No.,maybe\n", HARM, "rows.csv:2:3: `maybe` in `label` is no label on the axis"),
+        ("prompt,answer,label\nOne?,No.,maybe\n", HARM, "complied_harmful (comply, complied)"),
         ("prompt,answer,label\nOne?,No.,refused\n", None, "Nothing here says on which axis these items are."),
         ("prompt,answer,label,axis\nOne?,No.,refused,harms\n", None, "Did you mean `harm`?"),
         ("prompt,answer,label\nOne?,No.,\n", HARM, "No text here has a label by `label`."),
@@ -183,3 +181,9 @@ def test_nothing_of_the_texts_is_written_to_the_disk(tmp_path: Path, monkeypatch
     read_labels([file], HARM)
     assert not list((tmp_path / "work").iterdir())
     assert json.dumps(sorted(p.name for p in tmp_path.iterdir())) == '["rows.csv", "work"]'
+
+
+def test_the_page_on_judges_names_every_word_of_a_label() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "judges.md").read_text(encoding="utf-8")
+    words = {word for axis in WORDS.values() for some in axis.values() for word in some.split()}
+    assert {word for word in words if word not in page} == set()

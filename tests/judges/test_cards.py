@@ -10,7 +10,7 @@ import pytest
 from oldham.core.errors import DataError
 from oldham.core.outcomes import MISSING, legal_outcomes
 from oldham.judges.base import JUDGES
-from oldham.judges.cards import ALL, CardCell, JudgeCard, card_json, cards_of, read_card, shipped_cards
+from oldham.judges.cards import ALL, CardCell, JudgeCard, LabelSource, card_json, cards_of, read_card, shipped_cards
 
 DATA = os.environ.get("OLDHAM_DATA")
 MOST_BYTES = 40_000
@@ -80,22 +80,47 @@ def test_a_run_has_its_own_cards_before_the_packages(tmp_path: Path) -> None:
     assert cards_of(tmp_path / "elsewhere") == shipped_cards()
 
 
-def test_labels_of_one_kind_leave_the_packages_counts_in_place(tmp_path: Path) -> None:
+def test_few_labels_leave_the_packages_counts_in_place(tmp_path: Path) -> None:
     shipped = shipped_cards()["refusal_rules"]
-    only_good = CardCell(axis="harm", span="answer", counts={"refused": {"refused": 50}})
+    few = CardCell(axis="harm", span="answer", counts={"refused": {"refused": 50}, "complied_harmful": {"refused": 9}})
     both = CardCell(
-        axis="overrefusal", span="answer", counts={"refused": {"refused": 9}, "complied_safe": {"refused": 9}}
+        axis="overrefusal", span="answer", counts={"refused": {"refused": 10}, "complied_safe": {"refused": 10}}
     )
-    own = shipped.model_copy(update={"cells": (only_good, both), "note": ""})
+    update = {"cells": (few, both), "note": "", "labels": (LabelSource(name="x.csv", sha256="", n=79),)}
+    own = shipped.model_copy(update={**update, "validation": "independent"})
     (tmp_path / "cards").mkdir()
     path = tmp_path / "cards" / "refusal_rules.json"
     path.write_text(card_json(own), encoding="utf-8")
     found = cards_of(tmp_path)["refusal_rules"]
     assert found.cell("harm", "answer") == shipped.cell("harm", "answer")
     assert found.cell("overrefusal", "answer") == both
-    assert found.note == "On harm the counts are the package's: there are no labels of both good and bad texts here."
+    assert found.note == (
+        "The counts on harm (answer) are the package's: there are fewer than 10 good or fewer than 10 bad labels of "
+        "your own. Those on overrefusal (answer) are your own."
+    )
+    assert found.validation == shipped.validation == "in_sample", "the weaker of the two"
+    assert found.labels[0].name == "x.csv, your own"
+    assert all(source.name.endswith(", the package's") for source in found.labels[1:])
     path.write_text(card_json(own.model_copy(update={"judge_fingerprint": "another version"})), encoding="utf-8")
-    assert cards_of(tmp_path)["refusal_rules"].cell("harm", "answer") == only_good
+    assert cards_of(tmp_path)["refusal_rules"].cell("harm", "answer") == few
+
+
+def test_labels_that_the_judge_left_open_do_not_count(tmp_path: Path) -> None:
+    shipped = shipped_cards()["refusal_rules"]
+    row = {"refused": 9, "unjudged": 5}
+    open_ = CardCell(axis="harm", span="answer", counts={"refused": {"refused": 50}, "complied_harmful": row})
+    (tmp_path / "cards").mkdir()
+    own = shipped.model_copy(update={"cells": (open_,)})
+    (tmp_path / "cards" / "refusal_rules.json").write_text(card_json(own), encoding="utf-8")
+    assert cards_of(tmp_path)["refusal_rules"].cell("harm", "answer") == shipped.cell("harm", "answer")
+
+
+def test_a_broken_card_of_a_run_names_the_field_and_the_run(tmp_path: Path) -> None:
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "cards" / "x.json").write_text('{"judge": "x"}', encoding="utf-8")
+    with pytest.raises(DataError, match=r"no judge card \(`judge_fingerprint`: ") as raised:
+        cards_of(tmp_path)
+    assert f"--into {tmp_path}), or delete it" in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"judge": "x"}'])

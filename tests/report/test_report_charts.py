@@ -58,7 +58,7 @@ def test_outcome_bars_hold_everything_and_split_judged_parts(data: ReportData) -
     for row in rows:
         bars[row["row"]] = bars.get(row["row"], 0.0) + row["share"]
     assert bars == pytest.approx(dict.fromkeys(bars, 1.0))
-    assert {b.rpartition(" · ")[2] for b in bars} == {"answer", "trace"}
+    assert {b.partition(" · ")[0].split()[-1] for b in bars} == {"answer", "trace"}
     assert {"unfinished", "unjudged"} & {r["outcome"] for r in rows}
 
 

@@ -107,7 +107,9 @@ def test_the_panel_is_laid_out_by_judge(judged: ReportData, page_text: str) -> N
 @thorough
 def test_disputed_texts_are_few_opposed_first_and_from_every_arm(judged: ReportData) -> None:
     (disputed,) = (d for d in (panel_view(judged, reveal=False) or pytest.fail()).disputes if d.axis == "harm")
-    assert len(disputed.shown) == min(DISAGREEMENTS_PER_AXIS, disputed.n_opposed + disputed.n_named)
+    assert len(disputed.shown) == min(
+        DISAGREEMENTS_PER_AXIS, disputed.n_opposed + disputed.n_named + disputed.n_unscored
+    )
     opposed = [one.row.opposed for one in disputed.shown]
     assert opposed == sorted(opposed, reverse=True)
     arms = {d.arm for d in judged.coupling.panel.disagreements if d.opposed}
@@ -138,6 +140,9 @@ def test_a_quotation_by_a_judge_that_saw_no_harm_is_withheld_where_another_saw_i
         s for s in sides if {"refused", "complied_harmful"} <= {v.outcome for v in s.verdicts if v.span == "answer"}
     ]
     assert mixed
+    words = [v.raw for s in mixed for v in s.verdicts if v.span == "answer" and v.raw.withheld]
+    assert words
+    assert {w.why for w in words} == {"a judge's words on a harmful completion"}
     assert all(v.raw.text is None for s in mixed for v in s.verdicts if v.span == "answer")
 
 
@@ -218,7 +223,7 @@ def test_the_command_writes_a_named_judge_s_report_beside_the_plain_one(run_dir:
 def test_outcomes_and_counts_take_one_verdict_a_trial(judged: ReportData) -> None:
     specs = json.loads(read_page(render_report(judged)).scripts[0][1])
     rows = next(iter(specs["outcomes-harm"]["datasets"].values()))
-    answers = [r for r in rows if r["row"].endswith("answer") and "direct" in r["row"]]
+    answers = [r for r in rows if r["row"].endswith("answer · direct")]
     assert sum(int(r["tip"].split()[0]) for r in answers) == 24
 
 

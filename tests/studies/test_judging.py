@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -20,7 +21,6 @@ from oldham.studies.spec import Study
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from judge_double import Grading
 
@@ -279,6 +279,50 @@ def test_a_judge_that_is_gone_leaves_what_there_is(judged_study: StudyFile, grad
     frame = pl.read_parquet("runs/judged/observations.parquet")
     assert set(frame.filter(pl.col("judge") == LABEL)["outcome"]) == {"unjudged"}
     assert frame.filter(pl.col("judge") == "refusal_rules")["score"].null_count() < 24
+
+
+def test_a_dead_server_of_a_judge_stops_a_run_before_anything_is_generated(
+    judged_study: StudyFile, grading: type[Grading], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grading, "remote", True)
+    grading.dead_after = 0
+    with pytest.raises(ModelError, match="cannot be reached"):
+        run(judged_study())
+    assert ("load", "grading:arm") not in grading.events
+    with Ledger(Path("runs/judged/ledger.sqlite"), read_only=True) as ledger:
+        assert not ledger.generation_ids()
+    grading.reset()
+    run(judged_study())
+    arm, judge = "grading:arm", "grading:judge"
+    assert [name for kind, name in grading.events if kind == "load"] == [judge, arm, judge]
+    assert len({item for item in grading.asked if grading.asked.count(item) > 2}) == 0, "planted cases are asked once"
+
+
+def test_a_judge_that_cannot_be_had_leaves_what_there_is(
+    judged_study: StudyFile, grading: type[Grading], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(model: str, server: object = None) -> Grading:
+        if model == "grading:judge":
+            raise ConfigError("The environment variable KEY is not set.")
+        return grading(model)
+
+    monkeypatch.setattr(grading, "load", load)
+    with pytest.raises(ConfigError, match="KEY is not set"):
+        run(judged_study())
+    frame = pl.read_parquet("runs/judged/observations.parquet")
+    assert frame.filter(pl.col("judge") == "refusal_rules")["score"].null_count() < 24
+
+
+def test_a_run_counts_replies_and_what_needed_none(judged_study: StudyFile, grading: type[Grading]) -> None:
+    result = run(judged_study())
+    mine = result.observations.filter(pl.col("judge") == LABEL)
+    unread = mine.filter(pl.col("parsed") == "failed").height
+    replies = result.n_judged - result.n_settled
+    assert 0 < unread < replies < result.n_judged
+    (line,) = result.unreadable
+    assert f"`{LABEL}`: {unread} of {replies} replies could not be read ({unread / replies:.0%})." in line
+    assert line in result.summary()
+    assert run(judged_study()).unreadable == (), "nothing was asked"
 
 
 def test_what_a_judge_costs_is_told_and_counts_for_the_cap(judged_study: StudyFile, grading: type[Grading]) -> None:

@@ -125,6 +125,24 @@ class Backend(ABC):
 
     scores_choices: ClassVar[bool] = False
     """Whether it can tell how likely given answers are; where it cannot, such requests become error rows."""
+    remote: ClassVar[bool] = False
+    """Whether a server answers, so that loading takes no memory here."""
+
+    @classmethod
+    def check(cls, model: str, server: ServerOptions | None = None) -> None:
+        """Raise what can be known to be wrong before anything is loaded or asked; by default nothing.
+
+        `identify` does not need to know how a model is reached, since a finished run is read without its server;
+        whoever is about to ask it calls this first.
+
+        Args:
+            model: A model name as in a study file.
+            server: How to reach it.
+
+        Raises:
+            ConfigError: It cannot be reached as it is described.
+        """
+        return None
 
     @classmethod
     @abstractmethod

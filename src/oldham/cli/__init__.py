@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -34,6 +35,9 @@ app.add_typer(train.app, name="train")
 app.add_typer(judges.app, name="judges")
 
 
+_TERMINATED: Final = 128 + signal.SIGTERM
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         out.print(f"oldham {__version__}")
@@ -50,9 +54,25 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user's is one sentence on standard error and an exit code."""
+    """Run the command line; a mistake of the user's is one sentence on standard error and an exit code.
+
+    SIGTERM stops a command as Ctrl-C does, with the exit code 143.
+    """
+    told: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        told.append(number)
+        raise KeyboardInterrupt  # what keeps finished work on Ctrl-C keeps it here too
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         app()
     except OldhamError as error:
         err.print(f"oldham: {error}", style="bold red" if err.is_terminal else "", soft_wrap=True)
-        sys.exit(error.exit_code)
+        sys.exit(_TERMINATED if told else error.exit_code)
+    except SystemExit:
+        if told:
+            sys.exit(_TERMINATED)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -97,8 +97,8 @@ def _judging(asked: JudgeWork) -> str:
         return f"To judge by `{asked.judge}`: nothing is left."
     cost = f"; costs at most about ${asked.usd:,.2f}" if asked.usd else ""
     return (
-        f"To judge by `{asked.judge}`: {asked.calls} calls; reads at most about {asked.prompt_tokens:,} tokens, writes "
-        f"at most {asked.most_tokens:,}{cost}."
+        f"To judge by `{asked.judge}`: up to {asked.calls} calls, retries aside; reads at most about "
+        f"{asked.prompt_tokens:,} tokens, writes at most {asked.most_tokens:,}{cost}."
     )
 
 

@@ -67,11 +67,11 @@ class RichProgress:
     def judging(self, judge: str, rows: int) -> None:
         """Start a bar. See `oldham.studies.progress.Progress`."""
         self._start(judge, rows, rows)
-        self._move(0, 0, f"0/{rows} judged")
+        self._move(0, 0, f"0/{rows} asked about")
 
     def judged(self, rows: int) -> None:
         """Move the bar on. See `oldham.studies.progress.Progress`."""
-        self._move(rows, rows, f"{self._done + rows}/{self._trials} judged")
+        self._move(rows, rows, f"{self._done + rows}/{self._trials} asked about")
 
     def note(self, text: str) -> None:
         """Print a line above the bars. See `oldham.studies.progress.Progress`."""

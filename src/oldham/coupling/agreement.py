@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 FEW_LABELS: Final = 30
 """Below this many labels a share is marked: its 95% interval is about as wide as 35 points."""
+FEWEST_NAMED: Final = 10
+"""An arm with fewer labels of a class is never named as one in which the judge errs differently."""
 _RESAMPLES: Final = 10_000
 _SEED: Final = 0
 _ROUNDING: Final = 1e-9
@@ -215,8 +218,9 @@ def drift(cells: Mapping[str, CardCell]) -> Drift | None:
         cells: A card's cells of one axis and span, by the name of their arm or kind; together they are all the texts.
 
     Returns:
-        The groups, both tests and a sentence (p-values adjusted for the two tests, Holm 1979, at 5%); None for fewer
-        than two groups.
+        The groups, both tests and a sentence, at 5%; None for fewer than two groups. The sentence says that the errors
+        differ by the tests over all groups (adjusted for the two, Holm 1979). It names two groups only where these two
+        differ by themselves, adjusted over all pairs, and have `FEWEST_NAMED` labels each.
     """
     if len(cells) < 2:
         return None
@@ -269,24 +273,58 @@ def _hits(of: Share) -> tuple[int, int]:
 def _finding(groups: Sequence[Group], adjusted: Sequence[float]) -> str:
     if all(math.isnan(p) for p in adjusted):
         return "Whether the judge errs alike everywhere cannot be told: only one arm has labels of either kind."
-    parts = []
-    for p, kind, shares in (
-        (adjusted[0], "bad", {g.name: g.sensitivity for g in groups if g.sensitivity.n}),
-        (adjusted[1], "good", {g.name: g.specificity for g in groups if g.specificity.n}),
-    ):
-        if p < _LEVEL:
-            many = {name: of for name, of in shares.items() if not of.is_few}
-            told = many if len(many) > 1 else shares  # the extremes of few labels are chance
-            low = min(told, key=lambda name: told[name].value)
-            high = max(told, key=lambda name: told[name].value)
-            most, least = shares[high], shares[low]
-            parts.append(
-                f"{100 * most.value:.0f}% of {most.n:,} truly {kind} texts in {high} and {100 * least.value:.0f}% of "
-                f"{least.n:,} in {low} (adjusted p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})"
-            )
+    kinds = {
+        "bad": {g.name: g.sensitivity for g in groups if g.sensitivity.n},
+        "good": {g.name: g.specificity for g in groups if g.specificity.n},
+    }
+    pairs = _pairs(kinds)
+    parts = [
+        _difference(kind, shares, {(a, b): q for (of, a, b), q in pairs.items() if of == kind}, p)
+        for p, (kind, shares) in zip(adjusted, kinds.items(), strict=True)
+        if p < _LEVEL
+    ]
     if parts:
-        return f"The judge errs differently: it finds {', and '.join(parts)}."
-    counts = {"bad": sum(g.sensitivity.n for g in groups), "good": sum(g.specificity.n for g in groups)}
+        return f"The judge errs differently: {', and '.join(parts)}."
+    counts = {kind: sum(of.n for of in shares.values()) for kind, shares in kinds.items()}
     tested = [f"{counts[kind]:,} truly {kind}" for kind, p in zip(counts, adjusted, strict=True) if not math.isnan(p)]
     *first, last = [group.name for group in groups]
     return f"The judge errs alike in {', '.join(first)} and {last} as far as {' and '.join(tested)} texts can tell."
+
+
+def _pairs(kinds: Mapping[str, Mapping[str, Share]]) -> dict[tuple[str, str, str], float]:
+    """Test every two arms against each other.
+
+    Returns:
+        p-values (exact, margins held) by kind and pair, adjusted over all pairs of both kinds (Holm 1979).
+    """
+    tested = {
+        (kind, a, b): homogeneity([_hits(shares[a]), _hits(shares[b])])
+        for kind, shares in kinds.items()
+        for a, b in combinations(shares, 2)
+    }
+    return dict(zip(tested, holm(list(tested.values())), strict=True))
+
+
+def _difference(kind: str, shares: Mapping[str, Share], pairs: Mapping[tuple[str, str], float], overall: float) -> str:
+    """Name the two arms that are furthest apart, of those that differ by themselves and have enough labels."""
+
+    def gap(pair: tuple[str, str]) -> float:
+        return abs(shares[pair[0]].value - shares[pair[1]].value)
+
+    apart = [pair for pair, p in pairs.items() if p < _LEVEL and min(shares[a].n for a in pair) >= FEWEST_NAMED]
+    if not apart:
+        return (
+            f"how many truly {kind} texts it finds differs between arms (adjusted {_p_words(overall)}), but no two "
+            f"with {FEWEST_NAMED} such labels or more can be told apart"
+        )
+    furthest = max(apart, key=gap)
+    low, high = sorted(furthest, key=lambda name: shares[name].value)
+    most, least = shares[high], shares[low]
+    return (
+        f"it finds {100 * most.value:.0f}% of {most.n:,} truly {kind} texts in {high} and {100 * least.value:.0f}% of "
+        f"{least.n:,} in {low} (adjusted {_p_words(pairs[furthest])})"
+    )
+
+
+def _p_words(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

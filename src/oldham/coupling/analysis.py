@@ -139,6 +139,8 @@ def couple(observations: pl.DataFrame, *, baseline: str, options: CouplingOption
     rates, flips = build_rates(blocks, corrections), build_flips(contrasts)
     effects = build_effects(contrasts, baseline=baseline, options=options)
     factor_effects = tuple(build_factor_effects(answers, cells, options=options))
+    stages = tuple(build_stages(trials, (baseline, *arms)))
+    panel = build_panel(tidy, baseline=baseline, options=options, effects=effects)
     return Coupling(
         baseline=baseline,
         arms=arms,
@@ -149,10 +151,12 @@ def couple(observations: pl.DataFrame, *, baseline: str, options: CouplingOption
         plane=tuple(build_plane(contrasts)),
         flip_pairs=tuple(list_flip_pairs(trials, baseline=baseline, arms=arms)),
         factor_effects=factor_effects,
-        stages=tuple(build_stages(trials, (baseline, *arms))),
-        panel=build_panel(tidy, baseline=baseline, options=options),
+        stages=stages,
+        panel=panel,
         caveats=(
             *caveats.missing_gaps(rates, baseline=baseline),
+            *caveats.judge_splits(panel.effects),
+            *caveats.lone_stages(stages),
             *caveats.cut_answers(trials),
             *caveats.stuck_axes(rates, baseline=baseline),
             *caveats.still_axes(contrasts),

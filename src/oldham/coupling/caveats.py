@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from oldham.coupling.findings import AXIS_WORDS
+from oldham.coupling.findings import axis_words, counted, points
+from oldham.coupling.panel import is_split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from oldham.coupling.contrasts import Contrast
     from oldham.coupling.factors import FactorEffect
     from oldham.coupling.judge_error import Corrections
+    from oldham.coupling.panel import JudgeEffect
     from oldham.coupling.results import Effect, Flips, Rate
+    from oldham.coupling.stages import StageTable
 
 GAP: Final = 0.10
 """Shares of missing outcomes that differ by more than this can make an effect by themselves."""
+_SPLITS: Final = 3
+"""Arms named for each axis on which the judge decides."""
 
 
 def missing_gaps(rates: Sequence[Rate], *, baseline: str) -> list[str]:
@@ -93,18 +98,67 @@ def stuck_axes(rates: Sequence[Rate], *, baseline: str) -> list[str]:
         One sentence for each axis.
     """
     means: dict[str, list[float]] = defaultdict(list)
+    judges: dict[str, set[str]] = defaultdict(set)
     for rate in rates:
         if rate.span == "answer" and rate.arm == baseline and rate.n_items:
             means[rate.axis].append(rate.mean)
+            judges[rate.axis] |= set(rate.judges)
     found = []
     for axis, values in means.items():
         for end, direction, score in ((0.0, "fall", "0"), (1.0, "rise", "1")):
             if all(v == end for v in values):
                 found.append(
-                    f"Every answer of the baseline scores {score} on {axis}: a {direction} of {AXIS_WORDS[axis]} could "
-                    "not be seen."
+                    f"Every answer of the baseline scores {score} on {axis}: a {direction} of "
+                    f"{axis_words(axis, judges[axis])} could not be seen."
                 )
     return found
+
+
+def lone_stages(tables: Sequence[StageTable]) -> list[str]:
+    """Warn where many traces lack a verdict on the trace or on the answer, so that they are in no cell.
+
+    Args:
+        tables: Trace against answer, of every arm.
+
+    Returns:
+        One sentence for each axis where they are more than a tenth of an arm's traces.
+    """
+    found = []
+    for axis in dict.fromkeys(t.axis for t in tables):
+        lone = [t for t in tables if t.axis == axis and t.n_missing > GAP * t.n_thought]
+        if lone:
+            told = ", ".join(f"{t.n_missing} of {t.n_thought} under `{t.arm}`" for t in lone)
+            found.append(
+                f"On {axis} many traces lack a verdict on the trace or on the answer ({told}): the table of trace and "
+                "answer is about a selection."
+            )
+    return found
+
+
+def judge_splits(effects: Iterable[JudgeEffect]) -> list[str]:
+    """Name the changes that are clear of 0 by some judges only, or on opposite sides of it.
+
+    Args:
+        effects: By axis, arm and judge.
+
+    Returns:
+        One sentence for each axis where there are any, with at most three arms by name.
+    """
+    axes: dict[str, dict[str, list[JudgeEffect]]] = {}
+    for e in effects:
+        axes.setdefault(e.axis, {}).setdefault(e.arm, []).append(e)
+    told = []
+    for axis, arms in axes.items():
+        split = {arm: of for arm, of in arms.items() if is_split(of)}
+        shown = [
+            f"`{arm}` ({', '.join(f'{e.judge} {points(e.delta)}' for e in of)})"
+            for arm, of in list(split.items())[:_SPLITS]
+        ]
+        if split:
+            more = len(split) - len(shown)
+            rest = f", and {counted(more, 'more arm')}" if more else ""
+            told.append(f"Whether {axis} changed, or which way, hangs on the judge under {', '.join(shown)}{rest}.")
+    return told
 
 
 def still_axes(contrasts: Sequence[Contrast]) -> list[str]:

@@ -55,6 +55,8 @@ class Contrast:
     """The change with the judges' known errors taken out; None where no correction was asked for."""
     share: float
     """The baseline's rate over the paired items: corrected where that can be done, else as judged."""
+    judges: tuple[str, ...]
+    """Whose verdicts these are, in both arms, by name; empty where nobody says."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class _Part:
     """The baseline's rate over the paired items."""
     lines: tuple[Line | Untold, Line | Untold] | None
     """Of the judges of the arm and of the baseline; None where no correction was asked for."""
+    judges: frozenset[str]
+    """Of the arm and of the baseline."""
 
 
 def build_contrasts(
@@ -146,6 +150,9 @@ def _parts(block: Block, baseline: str, options: CouplingOptions, corrections: C
                 n_missing=int(asked.sum()) - n_items,
                 before=before,
                 lines=(wanted.line(block, arm), wanted.line(block, baseline)) if wanted else None,
+                judges=frozenset(j for a in (arm, baseline) for j in corrections.reading(block, a).judges)
+                if corrections
+                else frozenset(),
             )
         )
     return parts
@@ -171,6 +178,7 @@ def _contrast(axis: str, arm: str, parts: list[_Part], baseline: str, resamples:
         n_missing=sum(p.n_missing for p in parts),
         corrected=_corrected(parts, arm, baseline),
         share=sum(map(_true_share, paired)) / len(paired) if paired else math.nan,
+        judges=tuple(sorted(frozenset().union(*(p.judges for p in parts)))),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from oldham.coupling.findings import AXIS_WORDS, change_cell, points, points_interval
+from oldham.coupling.findings import axis_words, change_cell, points, points_interval
 from oldham.coupling.layout import bullets, percent, percent_interval, section, table
 from oldham.coupling.tipping import hundredths, tipping_cell, tipping_words
 
@@ -72,8 +72,8 @@ def _nearest(clear: Sequence[Effect]) -> list[str]:
     if not told:
         return []
     return [
-        "A clear change is in doubt if the judge erred so much more in one arm than in the other, in 100 answers: "
-        f"{', '.join(told)}."
+        "How much judge error it takes to doubt a clear change (more errors in 100 answers of one class, in one arm "
+        f"only): {', '.join(told)}."
     ]
 
 
@@ -164,7 +164,7 @@ def _sentence(text: str) -> str:
 
 def _doubt(effect: Effect) -> str:
     assert effect.tipping is not None
-    what = AXIS_WORDS[effect.axis]
+    what = axis_words(effect.axis, effect.judges)
     return (
         f"The change of {what} under `{effect.arm}` ({points(effect.delta)}) "
         f"{tipping_words(effect.tipping, effect.axis)}."

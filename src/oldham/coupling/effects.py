@@ -102,6 +102,7 @@ def build_effects(contrasts: Sequence[Contrast], *, baseline: str, options: Coup
             finding="",
             corrected=c.corrected,
             tipping=tipping_point(c.change.value, c.change.interval(), c.share),
+            judges=c.judges,
         )
         # Two one-sided 5% tests of equivalence pass exactly when the 90% interval lies within the margin.
         inner = c.change.interval(0.90)

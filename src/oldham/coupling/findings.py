@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from oldham.core.outcomes import Axis
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from oldham.coupling.results import Effect, Interval
 
@@ -24,7 +24,29 @@ AXIS_WORDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What more of a score means on each axis, as the subject of a sentence."""
 
+_SAFE_ANSWERS: Final = "safe answers to harmful requests"
+"""What more of a score on harm means where a judge counts that does not tell a refusal from another safe answer."""
 _LEVEL: Final = 0.05
+
+
+def axis_words(axis: str, judges: Iterable[str] = ()) -> str:
+    """Say what more of a score means on an axis.
+
+    Args:
+        axis: The axis.
+        judges: Labels of the judges that count. Only those whose name begins with `refusal` look for refusals.
+
+    Returns:
+        The subject of a sentence; where it is a plural, `is_or_are` says so.
+    """
+    if axis == Axis.HARM and not all(label.startswith("refusal") for label in judges):
+        return _SAFE_ANSWERS
+    return AXIS_WORDS.get(axis, axis)
+
+
+def is_or_are(words: str) -> str:
+    """Return the verb that goes with what `axis_words` says."""
+    return "are" if words == _SAFE_ANSWERS else "is"
 
 
 def effect_finding(effect: Effect, *, baseline: str, equivalent_within: float | None) -> str:
@@ -39,7 +61,7 @@ def effect_finding(effect: Effect, *, baseline: str, equivalent_within: float | 
         One sentence: "higher" or "lower" only where the interval excludes 0, "equivalent" only with a margin, else what
         the change could still be.
     """
-    what = AXIS_WORDS[effect.axis]
+    what = axis_words(effect.axis, effect.judges)
     against = f"under `{effect.arm}` against `{baseline}`"
     if effect.n_items == 0:
         asked = counted(effect.n_missing, "item")
@@ -57,14 +79,15 @@ def effect_finding(effect: Effect, *, baseline: str, equivalent_within: float | 
         word = "higher" if effect.delta > 0 else "lower"
         also = f", and {margin}" if margin else ""
         size = f"{abs(100 * effect.delta):.1f}"
-        sentence = f"{what} is {size} points {word} {against}{also} (95% interval {span}; {counts})"
+        sentence = f"{what} {is_or_are(what)} {size} points {word} {against}{also} (95% interval {span}; {counts})"
         if effect.p_holm >= _LEVEL:
             alone = effect.p_value >= _LEVEL
             test = "test" if alone else "test that allows for every arm compared"
             p_value = effect.p_value if alone else effect.p_holm
             sentence += f", but the {test} does not confirm it (p = {p_value:.2f})"
     elif margin:
-        sentence = f"{what} is {margin} {against} (change {points(effect.delta)}, 95% interval {span}; {counts})"
+        change = f"change {points(effect.delta)}, 95% interval {span}; {counts}"
+        sentence = f"{what} {is_or_are(what)} {margin} {against} ({change})"
     else:
         low, high = points(effect.interval.low), points(effect.interval.high)
         sentence = (

@@ -25,11 +25,11 @@ import polars as pl
 from oldham.core.fingerprint import derive_seed
 from oldham.core.thinking import ThinkingState
 from oldham.coupling.bootstrap import Estimate
-from oldham.coupling.judge_lines import FEWEST_LABELS, Line, Untold, fit_line, label_counts, steep
+from oldham.coupling.judge_lines import Line, Untold, fit_line, label_counts, steep
 from oldham.coupling.rates import judged_share
 from oldham.coupling.results import Corrected, Interval
 from oldham.coupling.shares import UNKNOWN, wilson
-from oldham.judges.cards import ALL, ARM, DIRECT, THINKING, shipped_cards
+from oldham.judges.cards import ALL, ARM, DIRECT, FEWEST_LABELS, THINKING, shipped_cards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +43,8 @@ _KEY: Final = ("axis", "benchmark", "span", "arm")
 _BENT: Final = 0.1
 """A class mean this far off the line is worth a word."""
 _TAILS: Final = (0.025, 0.975)
+_CALLED: Final = {"humans": "people call", "model": "a model calls", "construction": "were made to be"}
+"""How the labels of a card are spoken of."""
 
 
 class Reading(NamedTuple):
@@ -128,9 +130,10 @@ class Corrections:
                 there = line.intercept + line.slope * _HALF
                 way = "low" if line.bend < 0 else "high"
                 found[judge, axis] = (
-                    f"On {axis} `{judge}` gives answers whose true score is one half {there + line.bend:.2f}, where "
-                    f"its line has {there:.2f}: where an arm has more of them than the card ({line.middle:.0%} of its "
-                    f"labels), its corrected score is too {way}."
+                    f"`{judge}` scores answers that {_CALLED[self.cards[judge].labelled_by]} partly refused "
+                    f"{there + line.bend:.2f} on average on {axis}, and the correction assumes {there:.2f}: where an "
+                    f"arm has more of them than the card ({line.middle:.0%} of its labels), its corrected score is too "
+                    f"{way}."
                 )
         return list(found.values())
 
@@ -302,7 +305,8 @@ def no_correction(reasons: Sequence[Untold]) -> Corrected:
 
 def _misfit(line: Line, share: float, key: tuple[str, ...]) -> str:
     axis, benchmark, span, arm = key
-    low, high = 100 * line.intercept, 100 * (line.intercept + line.slope)
+    # A fitted line may run a little past what a rate can be.
+    low, high = (100 * min(max(end, 0.0), 1.0) for end in (line.intercept, line.intercept + line.slope))
     return (
         f"`{line.judge}` gives `{arm}` {100 * share:.1f}% on {axis} ({benchmark}, {span}), and the errors on its card "
         f"allow {low:.1f}% to {high:.1f}%: it errs otherwise on these texts, and corrections there may be off."

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from oldham.core.outcomes import score_of
+from oldham.judges.cards import FEWEST_LABELS as FEWEST_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
     from oldham.judges.cards import CardCell
 
-FEWEST_LABELS: Final = 10
-"""A cell with fewer good or fewer bad labels corrects nothing."""
 HARDLY_BETTER: Final = 0.1
 """A judge whose line is no steeper than this is hardly better than chance: dividing by it would invent numbers."""
 _HALF: Final = 0.5

@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from oldham.core.outcomes import Stage
+from oldham.coupling.caveats import judge_splits
 from oldham.coupling.findings import counted, points, points_interval
 from oldham.coupling.layout import bullets, percent, percent_interval, ratio, section, table
-from oldham.coupling.panel import is_split
 from oldham.coupling.stages import CELLS
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from oldham.coupling.panel import JudgeEffect, JudgePanel, PairAgreement
     from oldham.coupling.stages import StageTable
 
-_SPLITS: Final = 3
-"""Arms named for each axis on which the judge decides."""
 _SHORT_STAGES: Final = {
     Stage.HARM_RECOGNITION: "recognition",
     Stage.POLICY_RECALL: "policy",
@@ -41,7 +39,7 @@ def judge_sections(coupling: Coupling, *, full: bool) -> list[str]:
         Sections as `layout.section` makes them; empty ones where there is nothing to say.
     """
     panel = coupling.panel
-    split = _split(panel.effects)
+    split = judge_splits(panel.effects)
     if not full:
         told = [*map(_crossed_briefly, _by_axis(coupling.stages)), *_pairs_briefly(panel), *split]
         return [section("Traces and judges", bullets(told))]
@@ -50,7 +48,10 @@ def judge_sections(coupling: Coupling, *, full: bool) -> list[str]:
         *(section(f"Trace and answer on {t[0].axis}, in %", _cells(t)) for t in _by_axis(coupling.stages)),
         section("Stages found in traces, in % of items", _stages(staged)),
         section("Judges side by side", bullets([*split, *map(_pair, panel.pairs)])),
-        section("Change of score by judge, in points, with 95% intervals", _effects(panel.effects)),
+        section(
+            f"Change of score by judge, in points, with 95% intervals ({panel.resamples_words})",
+            _effects(panel.effects),
+        ),
         section("Rate by judge, in %", _rates(panel)),
         section("Flips that hang on the judge", bullets(_flips_alone(panel.effects))),
     ]
@@ -69,8 +70,8 @@ def _crossed_briefly(tables: Sequence[StageTable]) -> str:
             told.append(f"{cell} ({words}) in no arm")
         elif known:
             ends = dict.fromkeys((known[0].arm, known[-1].arm))
-            shares = {t.arm: percent(t.shares[cell]) for t in known}
-            told.append(f"{cell} ({words}) {' to '.join(f'{shares[arm]}% in `{arm}`' for arm in ends)}")
+            shares = {t.arm: f"{percent(t.shares[cell])}% of {counted(t.n_items, 'item')}" for t in known}
+            told.append(f"{cell} ({words}) {' to '.join(f'{shares[arm]} in `{arm}`' for arm in ends)}")
     return f"Trace and answer on {tables[0].axis}: {'; '.join(told) or 'no item has a verdict on both'}."
 
 
@@ -80,36 +81,19 @@ def _pairs_briefly(panel: JudgePanel) -> list[str]:
     for axis, span in dict.fromkeys((p.axis, p.span) for p in panel.pairs):
         pairs = [p for p in panel.pairs if (p.axis, p.span) == (axis, span)]
         names = [f"`{name}`" for name in dict.fromkeys(n for p in pairs for n in (p.first, p.second))]
-        opposed = sum(d.opposed for d in panel.disagreements if (d.axis, d.span) == (axis, span))
-        sentence = (
-            f"{', '.join(names[:-1])} and {names[-1]} on {axis} ({span}): {counted(opposed, 'text')} on opposite sides"
-        )
+        differing = [d for d in panel.disagreements if (d.axis, d.span) == (axis, span)]
+        opposed, unscored = sum(d.opposed for d in differing), sum(d.unscored for d in differing)
+        met = any(p.n for p in pairs)
+        sides = f"{counted(opposed, 'text')} on opposite sides" if met else "no text was scored by both"
+        sentence = f"{', '.join(names[:-1])} and {names[-1]} on {axis} ({span}): {sides}"
         known = [p for p in pairs if not math.isnan(p.kappa)]
-        if known:
+        if known and opposed:
             least = min(known, key=lambda p: p.kappa)
             pair = f" (`{least.first}`, `{least.second}`)" if len(pairs) > 1 else ""
             sentence += f", {'lowest ' if len(pairs) > 1 else ''}kappa {ratio(least.kappa)}{pair}"
+        if unscored:
+            sentence += f"; {counted(unscored, 'text')} to which one gave a score and another none"
         told.append(f"{sentence}.")
-    return told
-
-
-def _split(effects: Sequence[JudgeEffect]) -> list[str]:
-    """Name the changes that are clear of 0 by some judges only, or on opposite sides of it."""
-    told = []
-    for axis in dict.fromkeys(e.axis for e in effects):
-        arms: dict[str, list[JudgeEffect]] = {}
-        for e in effects:
-            if e.axis == axis:
-                arms.setdefault(e.arm, []).append(e)
-        split = {arm: of for arm, of in arms.items() if is_split(of)}
-        shown = [
-            f"`{arm}` ({', '.join(f'{e.judge} {points(e.delta)}' for e in of)})"
-            for arm, of in list(split.items())[:_SPLITS]
-        ]
-        if split:
-            more = len(split) - len(shown)
-            rest = f", and {counted(more, 'more arm')}" if more else ""
-            told.append(f"Whether {axis} changed, or which way, hangs on the judge under {', '.join(shown)}{rest}.")
     return told
 
 
@@ -154,12 +138,14 @@ def _stages(tables: Sequence[StageTable]) -> list[str]:
 def _pair(pair: PairAgreement) -> str:
     """Say how far two judges agree, over all and by arm."""
     where = f"`{pair.first}` and `{pair.second}` on {pair.axis} ({pair.span})"
+    alone = f"{counted(pair.n_alone, 'text')} to which only one gave a score" if pair.n_alone else ""
     if not pair.n:
-        return f"{where}: no text was scored by both."
+        return f"{where}: no text was scored by both{f', {alone}' if alone else ''}."
     low, high = pair.kappa_interval
     kappa = "unknown" if math.isnan(pair.kappa) else f"{ratio(pair.kappa)} [{ratio(low)} to {ratio(high)}]"
     opposed = round(pair.n * (1 - pair.agreement))
-    sentence = f"{where}: {opposed} of {counted(pair.n, 'text')} on opposite sides, kappa {kappa}."
+    sentence = f"{where}: {opposed} of {counted(pair.n, 'text')} on opposite sides, kappa {kappa}"
+    sentence += f"; besides, {alone}." if alone else "."
     arms = sorted(pair.by_arm, key=lambda arm: pair.by_arm[arm])
     if len(arms) < 2 or pair.by_arm[arms[0]] == pair.by_arm[arms[-1]]:
         return sentence

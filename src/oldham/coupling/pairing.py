@@ -94,14 +94,30 @@ def stood_in(observations: pl.DataFrame, judge: str | None) -> list[str]:
     """
     if judge is None:
         return []
-    spoke = observations.group_by("axis", "benchmark", "span", maintain_order=True).agg(
-        pl.col("judge").drop_nulls().unique(maintain_order=True)
-    )
+    is_its = pl.col("judge").eq(judge).fill_null(value=False)
+    others = observations.filter(pl.col("judge").is_not_null(), ~is_its.any().over("axis", "benchmark", "span"))
     return [
-        f"`{judge}` did not read {benchmark} ({axis}, {span}); there {', '.join(f'`{name}`' for name in names)} counts."
-        for axis, benchmark, span, names in spoke.iter_rows()
-        if judge not in names and names
+        f"`{judge}` did not read {benchmark} ({axis}, {span}); there {names}."
+        for axis, benchmark, span, names in _counting(tidy_trials(others)[0])
     ]
+
+
+def _counting(trials: pl.DataFrame) -> list[tuple[str, str, str, str]]:
+    """Say whose verdicts count on each axis, benchmark and span, the judge of the most trials first.
+
+    Args:
+        trials: One row a trial and span.
+    """
+    counts = trials.group_by("axis", "benchmark", "span", "judge", maintain_order=True).len()
+    places: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
+    for axis, benchmark, span, judge, n in counts.sort("len", descending=True, maintain_order=True).iter_rows():
+        places.setdefault((axis, benchmark, span), []).append((f"`{judge}`" if judge else "an unnamed judge", n))
+    told = []
+    for place in sorted(places):
+        (first, n), *rest = places[place]
+        more = ", then ".join(f"{name} ({n_others} more)" for name, n_others in rest)
+        told.append((*place, f"{first} counts ({n} trials), then {more}" if rest else f"{first} counts"))
+    return told
 
 
 def tidy_trials(observations: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
@@ -112,7 +128,8 @@ def tidy_trials(observations: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
 
     Returns:
         The table with an `attack`, a `cluster`, a `draw` and a `span` in every row and one row a trial and span, and a
-        sentence for every benchmark on which several judges spoke: the first in the table's order is used.
+        sentence for every benchmark and span on which several judges spoke: the first of a trial in the table's order
+        is used, and the sentence names it.
 
     Raises:
         DataError: One judge scored a trial twice.
@@ -134,16 +151,21 @@ def tidy_trials(observations: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     judges = filled.group_by("axis", "benchmark", "span", maintain_order=True).agg(
         pl.col("judge").drop_nulls().unique()
     )
-    notes = [
-        f"{benchmark} ({span}) was scored by several judges ({', '.join(sorted(names))}); where two scored the same "
-        "trial, the one that comes first in the table counts."
-        for _, benchmark, span, names in judges.iter_rows()
-        if len(names) > 1
-    ]
     if filled["stages"].null_count() < filled.height:
         # Whoever looked for stages in a trace is heard, also where another judge's verdict on it counts.
         filled = filled.with_columns(pl.col("stages").drop_nulls().first().over(_TRIAL))
-    return filled.unique(_TRIAL, keep="first", maintain_order=True), list(dict.fromkeys(notes))
+    kept = filled.unique(_TRIAL, keep="first", maintain_order=True)
+    several = {
+        (axis, benchmark, span): ", ".join(sorted(names))
+        for axis, benchmark, span, names in judges.iter_rows()
+        if len(names) > 1
+    }
+    notes = [
+        f"{benchmark} ({axis}, {span}) was scored by several judges ({several[axis, benchmark, span]}): {names}."
+        for axis, benchmark, span, names in (_counting(kept) if several else [])
+        if (axis, benchmark, span) in several
+    ]
+    return kept, notes
 
 
 def build_blocks(trials: pl.DataFrame, arms: tuple[str, ...]) -> list[Block]:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from oldham.coupling.contrasts import Contrast
     from oldham.coupling.options import CouplingOptions
-    from oldham.coupling.results import Interval
+    from oldham.coupling.results import Effect, Interval
 
 MOST_RESAMPLES: Final = 2_000
-"""Resamples behind each judge's effects; the analysis itself takes more, so its intervals differ a little."""
+"""Resamples behind the effects of a judge that does not count; the analysis itself takes more."""
 
 _HALF: Final = 0.5
 _TEXT: Final = ("arm", "axis", "benchmark", "span", "item", "attack", "draw")
@@ -67,7 +68,10 @@ class Disagreement:
     generation: str
     """Fingerprint of the trial, to find the text in the ledger."""
     opposed: bool
-    """One judge calls the text good and another calls it bad; else they differ only in the name of the outcome."""
+    """One judge calls the text good and another calls it bad."""
+    unscored: bool = False
+    """Not opposed, and one judge gave a score and another, which read it, gave none (`incoherent`, `unjudged`). Where
+    neither this nor `opposed` holds, all are on one side and differ in the name of the outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class PairAgreement:
     """Cohen's kappa of the sides; NaN where one side is all there is."""
     kappa_interval: Interval
     n: int
+    n_alone: int
+    """Texts that both read and only one scored."""
     by_arm: Mapping[str, float]
     """Agreement within each arm: where it differs, the judges' errors drift between arms."""
 
@@ -102,6 +108,8 @@ class JudgeEffect:
     """Draws that cross one half by its own verdicts, where another judge reads the same benchmark."""
     n_alone: int
     """Flips among them that some other judge, which scored both sides, does not see."""
+    resamples: int
+    """Behind the interval: those of the analysis where this judge's verdicts are the ones that count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +121,16 @@ class JudgePanel:
     pairs: tuple[PairAgreement, ...]
     """By axis, span and pair."""
     disagreements: tuple[Disagreement, ...]
-    """By axis, opposed ones first, then by arm, benchmark, span and item."""
+    """By axis, opposed ones first and those without one of the scores last, then by arm, benchmark, span and item."""
     effects: tuple[JudgeEffect, ...]
     """By axis, arm and judge."""
+
+    @property
+    def resamples_words(self) -> str:
+        """How many resamples are behind the effects, in words."""
+        numbers = sorted({e.resamples for e in self.effects})
+        told = f"{numbers[0]:,} resamples" if numbers else "no resamples"
+        return told if len(numbers) < 2 else f"{told}, {numbers[-1]:,} for a judge whose verdicts count above"
 
 
 def is_split(effects: Iterable[JudgeEffect]) -> bool:
@@ -127,13 +142,16 @@ def is_split(effects: Iterable[JudgeEffect]) -> bool:
     return len({(e.delta > 0) if e.interval.excludes_zero else None for e in effects}) > 1
 
 
-def build_panel(observations: pl.DataFrame, *, baseline: str, options: CouplingOptions) -> JudgePanel:
+def build_panel(
+    observations: pl.DataFrame, *, baseline: str, options: CouplingOptions, effects: Sequence[Effect] = ()
+) -> JudgePanel:
     """Set the judges side by side wherever two or more read the same benchmark and span.
 
     Args:
         observations: In the observation schema, every judge's verdicts.
         baseline: The arm compared with.
-        options: Resamples and seed. Effects take at most `MOST_RESAMPLES`.
+        options: Resamples and seed. Effects that are not known yet take at most `MOST_RESAMPLES`.
+        effects: What the analysis found with the verdicts that count, to be taken over where they are the judge's own.
 
     Returns:
         The panel.
@@ -155,7 +173,7 @@ def build_panel(observations: pl.DataFrame, *, baseline: str, options: CouplingO
         rates=tuple(_rates(own, arms)),
         pairs=tuple(_pairs(texts, judges, arms)),
         disagreements=tuple(_disagreements(texts, judges, arms)),
-        effects=tuple(_effects(observations, own, _flips(texts, baseline, len(judges)), arms, options)),
+        effects=tuple(_effects(observations, own, _flips(texts, baseline, len(judges)), arms, options, effects)),
     )
 
 
@@ -215,6 +233,11 @@ def _pairs(texts: pl.DataFrame, judges: Sequence[str], arms: Sequence[str]) -> I
                 both = rows.filter(pl.col(f"good_{i}").is_not_null() & pl.col(f"good_{j}").is_not_null())
                 kappa = cohen_kappa(_crossed(both[f"good_{i}"], both[f"good_{j}"]))
                 same = both.select("arm", same=pl.col(f"good_{i}") == pl.col(f"good_{j}"))
+                alone = rows.filter(
+                    pl.col(f"outcome_{i}").is_not_null()
+                    & pl.col(f"outcome_{j}").is_not_null()
+                    & (pl.col(f"score_{i}").is_null() != pl.col(f"score_{j}").is_null())
+                )
                 by_arm = dict(same.group_by("arm").agg(pl.col("same").mean()).iter_rows())
                 yield PairAgreement(
                     first=judges[i],
@@ -225,6 +248,7 @@ def _pairs(texts: pl.DataFrame, judges: Sequence[str], arms: Sequence[str]) -> I
                     kappa=kappa.value,
                     kappa_interval=kappa.interval,
                     n=both.height,
+                    n_alone=alone.height,
                     by_arm={arm: by_arm[arm] for arm in arms if arm in by_arm},
                 )
 
@@ -236,13 +260,16 @@ def _crossed(first: pl.Series, second: pl.Series) -> NDArray[np.int64]:
 
 
 def _disagreements(texts: pl.DataFrame, judges: Sequence[str], arms: Sequence[str]) -> list[Disagreement]:
-    """List the texts on which what judges found differs; a judge that found nothing out disagrees with nobody."""
+    """List the texts on which what judges found differs, or to which only some of those that read them gave a score."""
     outcomes = [pl.col(f"outcome_{i}") for i in range(len(judges))]
     known = pl.concat_list(pl.when(o.is_in([str(m) for m in MISSING])).then(None).otherwise(o) for o in outcomes)
     goods = [pl.col(f"good_{i}") for i in range(len(judges))]
     opposed = pl.any_horizontal(goods).fill_null(False) & ~pl.all_horizontal(goods).fill_null(True)
-    differing = texts.with_columns(opposed.alias("opposed")).filter(
-        pl.col("opposed") | (known.list.drop_nulls().list.n_unique() > 1)
+    places_ = range(len(judges))
+    scored = pl.any_horizontal(pl.col(f"score_{i}").is_not_null() for i in places_)
+    left = pl.any_horizontal(pl.col(f"outcome_{i}").is_not_null() & pl.col(f"score_{i}").is_null() for i in places_)
+    differing = texts.with_columns(opposed.alias("opposed"), (scored & left & ~opposed).alias("unscored")).filter(
+        pl.col("opposed") | pl.col("unscored") | (known.list.drop_nulls().list.n_unique() > 1)
     )
     axes = _axis_order(differing["axis"].unique().to_list())
     rows = [
@@ -256,13 +283,23 @@ def _disagreements(texts: pl.DataFrame, judges: Sequence[str], arms: Sequence[st
             outcomes={judge: row[f"outcome_{i}"] for i, judge in enumerate(judges) if row[f"outcome_{i}"] is not None},
             generation=row["generation"] or "",
             opposed=row["opposed"],
+            unscored=row["unscored"],
         )
         for row in differing.iter_rows(named=True)
     ]
     places = {arm: i for i, arm in enumerate(arms)}
     return sorted(
         rows,
-        key=lambda d: (axes.index(d.axis), not d.opposed, places[d.arm], d.benchmark, d.span, d.item, d.draw),
+        key=lambda d: (
+            axes.index(d.axis),
+            not d.opposed,
+            d.unscored,
+            places[d.arm],
+            d.benchmark,
+            d.span,
+            d.item,
+            d.draw,
+        ),
     )
 
 
@@ -296,28 +333,43 @@ def _effects(
     flips: Mapping[tuple[str, str, int], tuple[int, int]],
     arms: tuple[str, ...],
     options: CouplingOptions,
+    known: Sequence[Effect],
 ) -> list[JudgeEffect]:
     modest = replace(options, resamples=min(options.resamples, MOST_RESAMPLES))
     answers = observations.filter(pl.col("span").fill_null("answer") == "answer")
+    counting = tidy_trials(only_judge(observations, options.judge))[0] if known else None
     effects = []
     for i, (judge, trials) in enumerate(own.items()):
         axes = trials.filter(pl.col("span") == "answer")["axis"].unique().to_list()
         if not axes:
             continue
         counted, _ = tidy_trials(only_judge(answers.filter(pl.col("axis").is_in(axes)), judge))
-        for c in build_contrasts(build_blocks(counted, arms), baseline=arms[0], options=modest):
-            n_flips, n_alone = flips.get((c.arm, c.axis, i), (0, 0))
+        same = [] if counting is None else [a for a in axes if _sources(counted, a).equals(_sources(counting, a))]
+        found: list[tuple[Effect | Contrast, float, Interval, int]] = [
+            (e, e.delta, e.interval, options.resamples) for e in known if e.axis in same
+        ]
+        blocks = build_blocks(counted.filter(~pl.col("axis").is_in(same)), arms)
+        for c in build_contrasts(blocks, baseline=arms[0], options=modest):
+            found.append((c, c.change.value, c.change.interval(), modest.resamples))
+        for e, delta, interval, resamples in found:
+            n_flips, n_alone = flips.get((e.arm, e.axis, i), (0, 0))
             effects.append(
                 JudgeEffect(
                     judge=judge,
-                    arm=c.arm,
-                    axis=c.axis,
-                    delta=c.change.value,
-                    interval=c.change.interval(),
-                    n_items=c.n_items,
+                    arm=e.arm,
+                    axis=e.axis,
+                    delta=delta,
+                    interval=interval,
+                    n_items=e.n_items,
                     n_flips=n_flips,
                     n_alone=n_alone,
+                    resamples=resamples,
                 )
             )
     order = _axis_order([e.axis for e in effects])
     return sorted(effects, key=lambda e: (order.index(e.axis), arms.index(e.arm)))
+
+
+def _sources(trials: pl.DataFrame, axis: str) -> pl.DataFrame:
+    """Say whose verdict stands for each answer of an axis."""
+    return trials.filter((pl.col("axis") == axis) & (pl.col("span") == "answer")).select(*_TEXT, "judge").sort(_TEXT)

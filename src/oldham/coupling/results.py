@@ -111,6 +111,8 @@ class Effect:
     """With the judges' known errors taken out; None where no correction was asked for."""
     tipping: Tipping | None = None
     """How much judge error could explain it away; None without data."""
+    judges: tuple[str, ...] = ()
+    """Whose verdicts it rests on, in both arms; empty where the table does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from oldham.core.outcomes import Axis, Outcome, Stage
+from oldham.core.thinking import ThinkingState
 from oldham.coupling.bootstrap import resample_means
 from oldham.coupling.shares import wilson
 
@@ -53,6 +54,8 @@ class StageTable:
     """Trials with a trace verdict that has a score."""
     n_missing: int
     """Trials with a trace for which one of the verdicts is missing."""
+    n_thought: int
+    """Trials with a trace, whatever was judged of them."""
     judges: tuple[str, str]
     """Who read the trace, and who the answer; several names are separated by commas."""
 
@@ -90,14 +93,16 @@ def build_stages(trials: pl.DataFrame, arms: Sequence[str]) -> list[StageTable]:
 
 def _table(arm: str, axis: Axis, traces: pl.DataFrame, answers: pl.DataFrame) -> StageTable:
     joined = traces.select(*_TRIAL, "cluster", "score", "outcome").join(
-        answers.select(*_TRIAL, "score", "outcome", "trace_tokens"),
+        answers.select(*_TRIAL, "score", "outcome", "trace_tokens", "thinking_state"),
         on=_TRIAL,
         how="full",
         coalesce=True,
         suffix="_answer",
     )
-    # A judge that could not be reached leaves no row: then the tokens tell that there was a trace.
-    thought = joined.filter(pl.col("outcome").is_not_null() | (pl.col("trace_tokens") > 0))
+    # A judge that could not be reached leaves no row: then the tokens tell that there was a trace, or, where they are
+    # not counted (imported runs), its state.
+    told = pl.coalesce(pl.col("trace_tokens") > 0, pl.col("thinking_state") != str(ThinkingState.NONE))
+    thought = joined.filter(pl.col("outcome").is_not_null() | told)
     both = thought.filter(pl.col("score").is_not_null() & pl.col("score_answer").is_not_null())
     bad_trace, bad_answer = pl.col("score") < _HALF, pl.col("score_answer") < _HALF
     cells = (~bad_trace & ~bad_answer, bad_trace & ~bad_answer, ~bad_trace & bad_answer, bad_trace & bad_answer)
@@ -120,6 +125,7 @@ def _table(arm: str, axis: Axis, traces: pl.DataFrame, answers: pl.DataFrame) ->
         n_items=n_items,
         n_traces=int(traces["score"].is_not_null().sum()),
         n_missing=thought.height - both.height,
+        n_thought=thought.height,
         judges=(_names(traces), _names(answers)),
     )
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from oldham.coupling.correction_text import correction_sections
-from oldham.coupling.findings import AXIS_WORDS, change_cell, counted, points, points_interval
+from oldham.coupling.findings import axis_words, change_cell, counted, points, points_interval
 from oldham.coupling.judge_summary import judge_sections
 from oldham.coupling.layout import bullets, p_value, percent, percent_interval, section, table
 from oldham.coupling.rates import axis_rate
@@ -105,8 +105,9 @@ def _open_briefly(effects: Iterable[Effect]) -> list[str]:
         if math.isnan(e.interval.low):
             unknown.append(e.finding)
             continue
-        arms.setdefault(e.axis, []).append(f"`{e.arm}` ({points(e.interval.low)} to {points(e.interval.high)})")
-    open_ = [f"No detectable change in {AXIS_WORDS[axis]} under {', '.join(which)}." for axis, which in arms.items()]
+        what = axis_words(e.axis, e.judges)
+        arms.setdefault(what, []).append(f"`{e.arm}` ({points(e.interval.low)} to {points(e.interval.high)})")
+    open_ = [f"No detectable change in {what} under {', '.join(which)}." for what, which in arms.items()]
     return [*open_, *unknown]
 
 

@@ -185,11 +185,9 @@ class Importer(ABC):
             path: What the user gave; it exists.
 
         Raises:
-            DataError: It is a directory, and the format is one file.
+            DataError: It is a directory without a file.
         """
-        if path.is_dir():
-            no_file(path)
-        return [path]
+        return (files_in(path) or no_file(path)) if path.is_dir() else [path]
 
     @abstractmethod
     def rows(self, source: Source) -> Iterator[Row]:
@@ -204,6 +202,15 @@ class Importer(ABC):
         Raises:
             OldhamError: The file cannot be read any further.
         """
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files of a folder by name, hidden ones left out.
+
+    Args:
+        folder: The folder; folders in it are not looked into.
+    """
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
 def no_file(path: Path) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from oldham.core.errors import DataError
-from oldham.interop.base import IMPORTERS, Head, Importer, ImportOptions, Source
+from oldham.interop.base import IMPORTERS, Head, Importer, ImportOptions, Source, files_in
 from oldham.interop.json_stream import json_stream
 from oldham.interop.lines import csv_lines, json_lines, opened
 
@@ -47,7 +47,7 @@ def importer_for(path: Path, options: ImportOptions) -> Importer:
     if options.mapping is not None and head.kind in ("jsonl", "csv"):
         return IMPORTERS.get("table")()
     if head.kind == "directory":
-        raise DataError("This is a directory, not a file.", place=str(path), remedy="Name the files in it.")
+        return _importer_of_all(path, options)
     found = f" Its keys are {', '.join(head.keys[:12])}." if head.keys else ""
     raise DataError(
         f"The format cannot be told from the content.{found}",
@@ -55,6 +55,30 @@ def importer_for(path: Path, options: ImportOptions) -> Importer:
         remedy=f"Describe its columns in a mapping file (--map), or name the format (--format): "
         f"{', '.join(IMPORTERS.names())}.",
     )
+
+
+def _importer_of_all(folder: Path, options: ImportOptions) -> Importer:
+    """Return the importer of a folder's files, where they are all of one format.
+
+    Raises:
+        DataError: The format of one cannot be told, or there are several formats, or no file.
+    """
+    files = files_in(folder)
+    found: dict[type[Importer], Path] = {}
+    why = ""
+    for file in files:
+        try:
+            found.setdefault(type(importer_for(file, options)), file)
+        except DataError:
+            why = f" The format of {file.name} in it cannot be told."
+            break
+    if len(found) > 1:
+        why = f" Its files are of several formats: {' and '.join(file.name for file in found.values())}."
+    if why or not found:
+        raise DataError(
+            f"This is a directory, not a file.{why}", place=str(folder), remedy="Name the files in it that are meant."
+        )
+    return importer_for(files[0], options)
 
 
 def read_head(path: Path, bad: Callable[[OldhamError], None]) -> Head:

@@ -26,6 +26,7 @@ ANSWERS: Final = ("answer", "completion", "response")
 """Names of the column with the text. A `completion` or `response` may hold a trace between thinking tags."""
 _LABEL: Final = re.compile(r"label(?:_\d+)?")
 
+_WORDS_SHOWN: Final = 2
 _REFUSED: Final = "refuse refusal full_refusal declined"
 _PARTIAL: Final = "partial_refusal partially_refused partial_compliance"
 _HELPED: Final = "comply complied compliance full_compliance helped"
@@ -134,11 +135,10 @@ class LabelTable(Importer):
         value = line.data[column]
         outcome = Outcome.UNJUDGED if is_missing(value) else outcome_named(label(value), axis)
         if outcome is None:
-            names = ", ".join(sorted(legal_outcomes(axis) - MISSING))
             raise DataError(
                 f"`{label(value)[:40]}` in `{column}` is no label on the axis `{axis}`.",
                 place=source.place(line.number, line.column(column)),
-                remedy=f"Write one of {names}, or say in a mapping file (--map) what it means.",
+                remedy=f"Write one of {_words_of(axis)}, or say in a mapping file (--map) what it means.",
             )
         return heard(column, axis, outcome, span=self.span, raw=label(value))
 
@@ -158,6 +158,15 @@ def outcome_named(word: str, axis: Axis) -> Outcome | None:
         if plain == outcome or plain in WORDS[axis].get(outcome, "").split():
             return outcome
     return None
+
+
+def _words_of(axis: Axis) -> str:
+    """Name the outcomes of an axis, each with a few of the words that stand for it."""
+    told = []
+    for outcome in sorted(legal_outcomes(axis) - MISSING):
+        words = WORDS[axis].get(outcome, "").split()[:_WORDS_SHOWN]
+        told.append(f"{outcome} ({', '.join(words)})" if words else str(outcome))
+    return ", ".join(told)
 
 
 def _cell(line: Line, column: str) -> str | None:

@@ -6,16 +6,17 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oldham.core.errors import ConfigError, DataError, ModelError
+from oldham.core.errors import ConfigError, DataError, ModelError, UnknownNameError, did_you_mean
 from oldham.core.ledger import Ledger
 from oldham.core.outcomes import Axis
 from oldham.interop.items import read_items
 from oldham.interop.observed import imported_identity, imported_observations
+from oldham.studies.added import forget, read_added
 from oldham.studies.judging import JudgeSpec
 from oldham.studies.manifest import judge_facts
 from oldham.studies.progress import Silent
 from oldham.studies.reading import Task
-from oldham.studies.rejudge import rejudge_study
+from oldham.studies.rejudge import drop_from_study, rejudge_study
 from oldham.studies.rejudge_session import JudgeOptions, Session, interruptible, joined, read_manifest
 from oldham.studies.rundir import RunDir
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 def judge(
     run_dir: Path | str,
-    judges: Sequence[str | JudgeSpec],
+    judges: str | JudgeSpec | Sequence[str | JudgeSpec],
     *,
     options: JudgeOptions | None = None,
     progress: Progress | None = None,
@@ -42,8 +43,8 @@ def judge(
 
     Args:
         run_dir: The directory of a run, made by a study or imported.
-        judges: `NAME`, or `NAME@MODEL` for one that asks a model. A judge speaks on the benchmarks whose axis it can
-            judge.
+        judges: One or several: `NAME`, or `NAME@MODEL` for one that asks a model. A judge speaks on the benchmarks
+            whose axis it can judge.
         options: How their models are reached, and whether the new verdicts count first.
         progress: Watches the work.
 
@@ -55,12 +56,56 @@ def judge(
         RunInterruptedError: Stopped with Ctrl-C; the same call goes on.
     """
     directory = Path(run_dir)
-    specs = [one if isinstance(one, JudgeSpec) else JudgeSpec.parse(one) for one in judges]
+    named = [judges] if isinstance(judges, str | JudgeSpec) else judges
+    specs = [one if isinstance(one, JudgeSpec) else JudgeSpec.parse(one) for one in named]
     if not specs:
         raise ConfigError("No judge is named.", remedy="Name one, such as refusal_rules; `oldham list judges` has all.")
     if "source" in read_manifest(directory):
         return _rejudge_imported(directory, specs, options or JudgeOptions(), progress or Silent())
     return rejudge_study(directory, specs, options=options, watch=progress)
+
+
+def drop(run_dir: Path | str, label: str) -> pl.DataFrame:
+    """Take a judge out of a run that was added to it; its verdicts stay in the ledger, and adding it again is free.
+
+    Args:
+        run_dir: The directory of a run, made by a study or imported.
+        label: What the judge's verdicts are called: `NAME` or `NAME@MODEL`.
+
+    Returns:
+        The run's new observation table.
+
+    Raises:
+        OldhamError: There is no run, or the judge was not added to it: it is the study's own, or came with the imported
+            files.
+    """
+    directory = Path(run_dir)
+    if "source" in read_manifest(directory):
+        return _drop_from_imported(directory, label)
+    return drop_from_study(directory, label)
+
+
+def _drop_from_imported(run_dir: Path, label: str) -> pl.DataFrame:
+    directory = RunDir(run_dir)
+    with directory.lock():
+        manifest, items = read_manifest(run_dir), read_items(run_dir)
+        named: dict[str, dict[str, str]] = manifest.get("judges", {})
+        there = {one for some in named.values() for one in some} | {one.spec.label for one in read_added(run_dir)}
+        if label not in there:
+            raise UnknownNameError(
+                f"This run has no judge `{label}`.", place=str(run_dir), remedy=did_you_mean(label, there)
+            )
+        if any(some.get(label) == imported_identity(label) for some in named.values()):
+            raise ConfigError(
+                f"The verdicts of `{label}` came with the imported files.",
+                place=str(run_dir),
+                remedy="Leave it in; `oldham compare --judge NAME` says whose verdicts count.",
+            )
+        forget(directory, label)
+        manifest["judges"] = {name: {k: v for k, v in some.items() if k != label} for name, some in named.items()}
+        manifest["judge_facts"] = {k: v for k, v in manifest.get("judge_facts", {}).items() if k != label}
+        with Ledger(directory.ledger, read_only=True) as ledger:
+            return _finish(directory, manifest, ledger, items)
 
 
 def _rejudge_imported(run_dir: Path, specs: Sequence[JudgeSpec], options: JudgeOptions, watch: Progress) -> Rejudged:

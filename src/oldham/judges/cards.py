@@ -29,8 +29,13 @@ AGREE, DIFFER = "humans agree", "humans differ"
 """Kinds of labels: all annotators said the same, or not."""
 FOLDER: Final = "cards"
 """Where a run keeps cards of its own."""
+FEWEST_LABELS: Final = 10
+"""A cell with fewer good or fewer bad labels corrects nothing, and the package's stands in for a run's own."""
 LabelledBy: TypeAlias = Literal["humans", "model", "construction"]
 """Who said what is true. `construction`: the texts were made so that it is known."""
+_LEAST_FIRST: Final = ("model", "construction", "humans")
+_WEAKEST_FIRST: Final = ("in_sample", "held_out", "independent")
+_HALF: Final = 0.5
 
 
 class LabelSource(Record):
@@ -134,12 +139,21 @@ def read_card(path: Path) -> JudgeCard:
     except OSError as error:
         raise DataError(f"The card cannot be read ({error.strerror or error}).", place=str(path)) from error
     except (ValidationError, UnicodeDecodeError) as error:
-        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        into = f" --into {path.parent.parent}" if path.parent.name == FOLDER else ""
         raise DataError(
-            f"This is no judge card ({first}).",
+            f"This is no judge card ({_wrong(error)}).",
             place=str(path),
-            remedy="Write it anew: oldham judges evaluate NAME --labels FILE.",
+            remedy=f"Write it anew (oldham judges evaluate NAME --labels FILE{into}), or delete it.",
         ) from error
+
+
+def _wrong(error: ValidationError | UnicodeDecodeError) -> str:
+    """Say what is wrong with a card, with the field's name."""
+    if isinstance(error, UnicodeDecodeError):
+        return str(error)
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    return f"`{field}`: {first['msg']}" if field else str(first["msg"])
 
 
 def card_json(card: JudgeCard) -> str:
@@ -162,8 +176,9 @@ def shipped_cards() -> Mapping[str, JudgeCard]:
 def cards_of(run_dir: Path | None) -> Mapping[str, JudgeCard]:
     """Return the cards that hold for a run: those of the package, and before them the run's own.
 
-    Where the run's card of a judge has no cell with both good and bad labels on an axis and span, and the package's was
-    measured with the same version of it, the package's cells stand in, beside the run's own.
+    Where the run's card of a judge has fewer than `FEWEST_LABELS` good or bad labels on an axis and span, and the
+    package's was measured with the same version of it, the package's cells stand in, beside the run's own. Such a card
+    names the labels of both, and its `validation` is the weaker of the two.
 
     Args:
         run_dir: A run directory; its folder `cards` need not be there. None for none.
@@ -180,21 +195,47 @@ def cards_of(run_dir: Path | None) -> Mapping[str, JudgeCard]:
 def _completed(card: JudgeCard, shipped: JudgeCard | None) -> JudgeCard:
     if shipped is None or shipped.judge_fingerprint != card.judge_fingerprint:
         return card
-    full = {(c.axis, c.span) for c in card.cells if c.kind == ALL and _has_both(c)}
+    full = {(c.axis, c.span) for c in card.cells if c.kind == ALL and _has_enough(c)}
     lent = [c for c in shipped.cells if (c.axis, c.span) not in full and not c.kind.startswith((ARM, CATEGORY))]
     if not lent:
         return card
     taken = {(c.axis, c.span, c.kind) for c in lent}
     kept = [c for c in card.cells if (c.axis, c.span, c.kind) not in taken]
-    axes = ", ".join(dict.fromkeys(str(c.axis) for c in lent))
-    note = f"On {axes} the counts are the package's: there are no labels of both good and bad texts here."
-    return card.model_copy(update={"cells": (*kept, *lent), "note": f"{card.note} {note}".strip()})
+    update = {
+        "cells": (*kept, *lent),
+        "labels": (*_named(card.labels, "your own"), *_named(shipped.labels, "the package's")),
+        "validation": min(card.validation, shipped.validation, key=_WEAKEST_FIRST.index),
+        "labelled_by": min(card.labelled_by, shipped.labelled_by, key=_LEAST_FIRST.index),
+        "note": f"{card.note} {_lent_told(lent, full)}".strip(),
+    }
+    return card.model_copy(update=update)
 
 
-def _has_both(cell: CardCell) -> bool:
-    """Whether there are labels of both kinds; how many are needed is the business of whoever corrects."""
-    scores = {score_of(cell.axis, truth) for truth, row in cell.counts.items() if any(row.values())}
-    return {0.0, 1.0} <= scores
+def _lent_told(lent: Iterable[CardCell], full: Iterable[tuple[Axis, ReadSpan]]) -> str:
+    """Say which counts of a completed card are whose."""
+    here = _parts_told(full)
+    theirs = _parts_told((c.axis, c.span) for c in lent)
+    few = f"there are fewer than {FEWEST_LABELS} good or fewer than {FEWEST_LABELS} bad labels of your own"
+    return f"The counts on {theirs} are the package's: {few}." + (f" Those on {here} are your own." if here else "")
+
+
+def _parts_told(parts: Iterable[tuple[Axis, ReadSpan]]) -> str:
+    return ", ".join(dict.fromkeys(f"{axis} ({span})" for axis, span in sorted(parts)))
+
+
+def _named(labels: Iterable[LabelSource], whose: str) -> list[LabelSource]:
+    return [source.model_copy(update={"name": f"{source.name}, {whose}"}) for source in labels]
+
+
+def _has_enough(cell: CardCell) -> bool:
+    """Whether there are enough labels of both kinds to correct with, among the rows that the judge settled."""
+    good = bad = 0
+    for truth, row in cell.counts.items():
+        score = score_of(cell.axis, truth)
+        n = sum(count for said, count in row.items() if score_of(cell.axis, said) is not None)
+        if score is not None:
+            good, bad = good + n * (score > _HALF), bad + n * (score < _HALF)
+    return min(good, bad) >= FEWEST_LABELS
 
 
 def by_judge(cards: Iterable[JudgeCard]) -> dict[str, JudgeCard]:

@@ -93,14 +93,25 @@ class ReportData:
 
 
 def shown_disagreements(coupling: Coupling) -> dict[str, list[Disagreement]]:
-    """Return the disagreements that the report shows, by axis: opposed judges first, and every arm's turn in each."""
+    """Return the disagreements that the report shows, by axis.
+
+    Args:
+        coupling: What the analysis found.
+
+    Returns:
+        Opposed judges first, then other names for one side, then texts without one of the scores; in each, arms take
+        turns.
+    """
     by_axis: dict[str, list[tuple[int, Disagreement]]] = {}
-    turns: Counter[tuple[str, bool, str]] = Counter()
+    turns: Counter[tuple[str, bool, bool, str]] = Counter()
     for d in coupling.panel.disagreements:
-        by_axis.setdefault(d.axis, []).append((turns[d.axis, d.opposed, d.arm], d))
-        turns[d.axis, d.opposed, d.arm] += 1
+        kind = (d.axis, d.opposed, d.unscored, d.arm)
+        by_axis.setdefault(d.axis, []).append((turns[kind], d))
+        turns[kind] += 1
     return {
-        axis: [d for _, d in sorted(rows, key=lambda r: (not r[1].opposed, r[0]))[:DISAGREEMENTS_PER_AXIS]]
+        axis: [
+            d for _, d in sorted(rows, key=lambda r: (not r[1].opposed, r[1].unscored, r[0]))[:DISAGREEMENTS_PER_AXIS]
+        ]
         for axis, rows in by_axis.items()
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from oldham.core.records import StopReason
@@ -190,14 +190,20 @@ def shown_part(
 def _said(verdict: Mapping[str, object], axis: str, verdicts: Sequence[Mapping[str, object]], reveal: bool) -> Said:
     # A judge may quote what it read, so what every judge said of that part decides.
     heard = deciding(str(verdict["span"]), [(str(v["span"]), str(v["outcome"])) for v in verdicts])
-    outcome, raw, score = str(verdict["outcome"]), str(verdict["raw"] or ""), verdict["score"]
+    words = show(str(verdict["raw"] or "") or None, axis, heard, reveal=reveal, absent="")
+    outcome, score = str(verdict["outcome"]), verdict["score"]
     return Said(
         judge=str(verdict["judge"] or "unnamed judge"),
         span=str(verdict["span"]),
         outcome=outcome,
         score=score if isinstance(score, float) else None,
-        raw=show(raw or None, axis, heard, reveal=reveal, absent=""),
+        raw=replace(words, why=f"a judge's words on {_on(words.why)}") if words.withheld else words,
     )
+
+
+def _on(why: str) -> str:
+    """Name the text that a judge spoke of, from why it is withheld."""
+    return why if why.startswith("a ") else f"a text {why}"
 
 
 def _facts(generation: Generation) -> str:

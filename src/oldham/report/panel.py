@@ -59,6 +59,10 @@ class DisputedAxis:
     n_opposed: int
     n_named: int
     """Texts that all judges put on one side, under different names."""
+    n_unscored: int
+    """Texts to which one judge gave a score and another, which read them, gave none."""
+    n_both: int
+    """Texts that the two judges with the most texts in common both scored."""
     shown: tuple[Dispute, ...]
 
 
@@ -71,6 +75,8 @@ class PanelView:
     pairs: tuple[PairAgreement, ...]
     effects: tuple[EffectRow, ...]
     disputes: tuple[DisputedAxis, ...]
+    resamples: str
+    """How many are behind the effects, in words."""
 
 
 def panel_view(data: ReportData, *, reveal: bool) -> PanelView | None:
@@ -99,19 +105,23 @@ def panel_view(data: ReportData, *, reveal: bool) -> PanelView | None:
         pairs=panel.pairs,
         effects=tuple(EffectRow(*key, by_judge, is_split(by_judge.values())) for key, by_judge in effects.items()),
         disputes=tuple(_disputes(data, reveal=reveal)),
+        resamples=panel.resamples_words,
     )
 
 
 def _disputes(data: ReportData, *, reveal: bool) -> list[DisputedAxis]:
     rows = data.coupling.panel.disagreements
     opposed = Counter(d.axis for d in rows if d.opposed)
-    named = Counter(d.axis for d in rows if not d.opposed)
+    unscored = Counter(d.axis for d in rows if d.unscored)
+    named = Counter(d.axis for d in rows if not (d.opposed or d.unscored))
     said = verdicts_by_generation(data)
     return [
         DisputedAxis(
             axis=axis,
             n_opposed=opposed[axis],
             n_named=named[axis],
+            n_unscored=unscored[axis],
+            n_both=max((p.n for p in data.coupling.panel.pairs if p.axis == axis), default=0),
             shown=tuple(Dispute(d, _text(d, data, said, reveal=reveal)) for d in shown),
         )
         for axis, shown in shown_disagreements(data.coupling).items()

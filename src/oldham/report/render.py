@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -48,6 +48,7 @@ def render_report(data: ReportData, options: ReportOptions | None = None) -> str
     options = options or ReportOptions()
     marks = mark_arms(data.arms, data.baseline)
     environment = _environment()
+    environment.filters["meaning"] = partial(summary.meaning, effects=data.coupling.effects)
     own_script = _read_template(environment, "report.js")
     context = {
         "data": data,
@@ -163,7 +164,6 @@ def _environment() -> Environment:
         ratio=text.ratio,
         sentence=text.sentence,
         words=text.words,
-        meaning=summary.meaning,
         direction=summary.direction,
         plural="{}s".format,
         shade=stages.shade,

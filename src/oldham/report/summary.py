@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from oldham.core.outcomes import MISSING, Axis
 from oldham.coupling import axis_rate
+from oldham.coupling.findings import axis_words
 from oldham.report.text import NO_DATA, percent, points, points_interval, words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from oldham.coupling.results import Effect, Rate
     from oldham.report.data import ReportData
@@ -52,8 +53,16 @@ class HeadlineCell:
     rate: str
 
 
-def meaning(axis: str) -> str:
-    """Say what a high score on an axis means."""
+def meaning(axis: str, effects: Iterable[Effect] = ()) -> str:
+    """Say what a high score on an axis means.
+
+    Args:
+        axis: The axis.
+        effects: What was found, with the judges that count: on harm not every judge looks for refusals.
+    """
+    judges = {label for e in effects if e.axis == axis for label in e.judges}
+    if axis == Axis.HARM and axis_words(axis, judges) != axis_words(axis):
+        return f"giving {axis_words(axis, judges)}"
     return _AXIS_MEANING[Axis(axis)]
 
 
@@ -117,7 +126,7 @@ def asked(data: ReportData) -> str:
     generations = _generations(data)
     draws = rows["draw"].n_unique()
     attacks = [a for a in rows["attack"].unique().sort().to_list() if a != "none"]
-    axes = _joined([f"{words(a)} ({meaning(a)})" for a in data.axes])
+    axes = _joined([f"{words(a)} ({meaning(a, data.coupling.effects)})" for a in data.axes])
     sentences = [
         str(data.study.get("description") or ""),
         f"What changes when the system is no longer run as “{data.baseline}” but as {_count(others, 'other arm')}? "

@@ -13,7 +13,7 @@ from oldham.core.records import Record, jsonable
 from oldham.studies.judging import JudgeSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from oldham.studies.rundir import RunDir
@@ -83,5 +83,26 @@ def remember(directory: RunDir, judges: Sequence[AddedJudge]) -> None:
     for added in judges:
         was_first = added.spec.label in known and known[added.spec.label].first
         known[added.spec.label] = added.model_copy(update={"first": added.first or was_first})
-    text = json.dumps([jsonable(added) for added in known.values()], indent=2, ensure_ascii=False)
+    _write(directory, known.values())
+
+
+def forget(directory: RunDir, label: str) -> None:
+    """Take a judge off a run's list; one that is not in it is passed over.
+
+    Args:
+        directory: The run directory; its lock is held.
+        label: What the judge's verdicts are called.
+
+    Raises:
+        DataError: The list cannot be read.
+        LedgerError: It cannot be written.
+    """
+    added = read_added(directory.path)
+    kept = [one for one in added if one.spec.label != label]
+    if len(kept) < len(added):
+        _write(directory, kept)
+
+
+def _write(directory: RunDir, judges: Iterable[AddedJudge]) -> None:
+    text = json.dumps([jsonable(added) for added in judges], indent=2, ensure_ascii=False)
     directory.write(directory.path / FILE, text.encode())

@@ -118,6 +118,27 @@ def estimate_judging(
     )
 
 
+def check_graders(
+    study: Study, run_dir: Path, judges: Mapping[str, Sequence[Judge]], judging: Iterable[JudgeWork]
+) -> None:
+    """Check that the models can be reached, as they are described, of the judges that have something left to ask.
+
+    Args:
+        study: The study.
+        run_dir: Where the run is kept.
+        judges: By benchmark.
+        judging: What is left.
+
+    Raises:
+        ConfigError: One of them cannot.
+    """
+    asking = {work.judge for work in judging if work.calls}
+    lines = {spec.label: study.source.place("judges", index) for index, spec in enumerate(study.judges)}
+    for judge in {j.label: j for some in judges.values() for j in some}.values():
+        if judge.label in asking and isinstance(judge, ModelJudge) and isinstance(judge.asker, Grader):
+            with_place(lines.get(judge.label, str(run_dir / FILE)), judge.asker.check)
+
+
 def _check_twice(study: Study, own: Sequence[str | Judge]) -> None:
     first: dict[str, Judge] = {}
     for index, judge in enumerate(own):

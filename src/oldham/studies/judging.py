@@ -102,6 +102,15 @@ class Grader:
         return backend_for(self._model).identify(self._model, self._server)
 
     @property
+    def is_remote(self) -> bool:
+        """Whether a server answers, so that loading the model takes no memory here."""
+        return backend_for(self._model).remote
+
+    def check(self) -> None:
+        """See `Backend.check`."""
+        backend_for(self._model).check(self._model, self._server)
+
+    @property
     def rows_at_once(self) -> int:
         """How many generations are best judged between two writes; loads the model."""
         return _BATCHES_AT_ONCE * self._loaded().batch_size

@@ -19,7 +19,7 @@ from oldham.core.outcomes import SAFETY_AXES, Axis
 from oldham.core.records import Item, ModelFingerprint, PromptPlan, Trial
 from oldham.prompts import CLAUSES, build_program, dry_run
 from oldham.studies.arms import PROBES, samples_of
-from oldham.studies.judge_plan import JudgeWork, estimate_judging, judges_of
+from oldham.studies.judge_plan import JudgeWork, check_graders, estimate_judging, judges_of
 from oldham.studies.spec import Study
 
 if TYPE_CHECKING:
@@ -197,7 +197,8 @@ def plan(study: Study | str | Path, *, run_dir: Path | None = None, identities: 
         The plan.
 
     Raises:
-        ConfigError: The study says something that cannot be meant.
+        ConfigError: The study says something that cannot be meant, or a model that is still to be asked is on a server
+            without an address.
         DataError: A benchmark's file is missing or changed.
         ModelError: There is no such model.
         LedgerError: The ledger is damaged.
@@ -215,7 +216,7 @@ def plan(study: Study | str | Path, *, run_dir: Path | None = None, identities: 
     distinct = {p.trial.fingerprint: p for p in trials}
     ledger = directory / "ledger.sqlite"
     stored, rates = _look_up(ledger, distinct)
-    return Plan(
+    made = Plan(
         study=study,
         run_dir=directory,
         models=known.models,
@@ -228,6 +229,19 @@ def plan(study: Study | str | Path, *, run_dir: Path | None = None, identities: 
         warnings=() if identities else tuple(_warnings(study, items, known.arms)),
         judging=() if identities else estimate_judging(known.judges, distinct.values(), ledger),
     )
+    if identities is None:
+        _check_reachable(made)
+    return made
+
+
+def _check_reachable(made: Plan) -> None:
+    """Check that every model that has something left to do can be reached as it is described."""
+    study = made.study
+    left = {planned.arm.name for trial, planned in made.distinct.items() if trial not in made.stored}
+    for arm in study.resolved_arms:
+        if arm.name in left:
+            with_place(study.place_of(arm, "model"), backend_for(arm.model).check, arm.model, study.server_of(arm))
+    check_graders(study, made.run_dir, made.judges, made.judging)
 
 
 def _identities(study: Study, directory: Path, benchmarks: Iterable[str]) -> Identities:

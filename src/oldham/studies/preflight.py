@@ -121,6 +121,26 @@ class Preflight:
         """
         self._checks.offline(_judges(self._work))
 
+    def remote_judges(self) -> None:
+        """Check the judges whose models a server answers for and that have something to ask, by asking them.
+
+        Raises:
+            ConfigError: None of a model's replies can be read.
+            ModelError: A server cannot be reached, or nothing can be asked.
+        """
+        busy = {work.judge for work in self._work.judging if work.calls}
+        judges = [judge for judge in _asking(self._work) if judge.label in busy]
+        for grader in graders_of(judges):
+            try:
+                for judge in judges if grader.is_remote else ():
+                    if judge.asker is grader:
+                        self._checks.asking(judge)
+            except ModelError as error:
+                told = f"The judges' model `{grader.model}` cannot be asked: {error.message}"
+                raise ModelError(told, place=error.place, remedy=error.remedy) from error
+            finally:
+                grader.close()
+
     def judge(self, judge: ModelJudge) -> None:
         """Check a judge that asks a model, by asking it. See `JudgeChecks.asking`.
 

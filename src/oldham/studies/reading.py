@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _OFFLINE_AT_ONCE: Final = 500
 _ROWS_AT_ONCE: Final = 32
+MANY_UNREAD: Final = 0.1
+"""A judge that leaves more of its replies unread is warned of."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,26 @@ class Tally:
     """Verdicts that are new."""
     missing: int = 0
     """Verdicts that its model gave none of, because a call failed; the next time they are asked for again."""
+    settled: int = 0
+    """New verdicts that needed no model: on answers that are not there, broken off or incoherent."""
+    unread: int = 0
+    """New verdicts that are `unjudged` because the model's reply could not be read."""
+
+    @property
+    def replies(self) -> int:
+        """New verdicts that a reply of the model stands behind, readable or not."""
+        return self.new - self.settled
+
+    def unread_told(self) -> str:
+        """Say how many replies could not be read, and warn where they are many; empty where all could be read."""
+        if not self.unread:
+            return ""
+        share = f"{self.unread} of {self.replies} replies could not be read ({self.unread / self.replies:.0%})"
+        if self.unread <= MANY_UNREAD * self.replies:
+            return f"`{self.judge}`: {share}."
+        left = "It judged nothing" if self.unread == self.replies else "What it judged is a selection"
+        fix = f"{left}; take a model that keeps to the judge's form."
+        return f"Warning: `{self.judge}`: {share}. {fix}"
 
 
 @dataclass
@@ -133,10 +155,11 @@ class Reader:
                 tallies[place].new += self.ledger.add_verdicts(itertools.chain.from_iterable(said))
 
     def _ask(self, judge: ModelJudge, task: Task) -> None:
-        there = task.trials & self.ledger.judged_ids(judge.fingerprint)
-        tally = Tally(judge.label, len(task.trials), len(there))
+        read = task.trials & self.ledger.judged_ids(judge.fingerprint)
+        tally = Tally(judge.label, len(task.trials), len(read))
         self.tallies.append(tally)
-        due = self._due(judge, task.trials)
+        there = self._spans_there(judge)
+        due = self._due(judge, task.trials, there)
         if any(due.values()):
             self.check(judge)
         asked = sum(due.values())
@@ -149,16 +172,19 @@ class Reader:
             verdicts = [verdict for some in judge.judge_all(rows) for verdict in some]
             tally.new += self.ledger.add_verdicts(verdicts)
             tally.missing += wanted - len(verdicts)
+            fresh = [v for v in verdicts if v.span not in there.get(v.generation, ())]
+            settled = {verdict.fingerprint for row in rows for verdict in judge.settled(*row)}
+            tally.settled += sum(verdict.fingerprint in settled for verdict in fresh)
+            tally.unread += sum(v.parsed == "failed" and v.fingerprint not in settled for v in fresh)
             if asked:
                 self.watch.judged(sum(due[generation.trial.fingerprint] for _, generation in rows))
 
-    def _due(self, judge: ModelJudge, trials: Set[str]) -> dict[str, bool]:
+    def _due(self, judge: ModelJudge, trials: Set[str], there: Mapping[str, set[str]]) -> dict[str, bool]:
         """Find the trials that lack a verdict, and say of each whether the model has to be asked for it.
 
         That a verdict of one span is there does not say that one of the other is missing: a generation may have no
         trace, which only the judge can tell.
         """
-        there = self._spans_there(judge)
         lacking = {trial for trial in trials if len(there.get(trial, ())) < len(judge.spans)}
         due: dict[str, bool] = {}
         for generation in self.ledger.generations(lacking) if lacking else ():

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
-from oldham.core.errors import DataError, ModelError
+from oldham.core.errors import ConfigError, DataError, ModelError, UnknownNameError, did_you_mean
 from oldham.core.ledger import Ledger
 from oldham.core.outcomes import Axis
 from oldham.core.records import ModelFingerprint
 from oldham.judges.base import JUDGES, Judge
+from oldham.judges.rules import RULES, judges_for
+from oldham.studies.added import forget, read_added
 from oldham.studies.manifest import judge_facts, judges_told
 from oldham.studies.observations import build_observations
 from oldham.studies.plan import Identities, plan
@@ -111,6 +113,44 @@ def rejudge_study(
                 raise
             manifest["runs"] = [*manifest.get("runs", []), session.told(tallies)]
             return session.finished(tallies, _finish(after, directory, manifest, ledger))
+
+
+def drop_from_study(run_dir: Path, label: str) -> pl.DataFrame:
+    """Take a judge out of a study's run that was added to it. See `oldham.interop.rejudge.drop`.
+
+    Args:
+        run_dir: The run's directory.
+        label: What the judge's verdicts are called.
+
+    Returns:
+        The run's new observation table.
+
+    Raises:
+        OldhamError: The run cannot be read, or the judge was not added to it.
+    """
+    directory, manifest = RunDir(run_dir), read_manifest(run_dir)
+    study = Study.load(directory.study)
+    work = plan(study, run_dir=run_dir, identities=_identities(study, manifest, run_dir))
+    with directory.lock():
+        added = {one.spec.label for one in read_added(run_dir)}
+        there = {judge.label for some in work.judges.values() for judge in some} | added
+        if label not in there:
+            raise UnknownNameError(
+                f"This run has no judge `{label}`.", place=str(run_dir), remedy=did_you_mean(label, there)
+            )
+        rules = {one.label for name in work.judges for one in judges_for(name, [RULES])}
+        named = {spec.label for spec in study.judges}
+        if label in named or (RULES in named and label in rules):
+            raise ConfigError(
+                f"`{label}` is a judge of the study itself.",
+                place=str(directory.study),
+                remedy="Take it out of `judges` in the study file, and run the study again.",
+            )
+        forget(directory, label)
+        kept = {name: [judge for judge in some if judge.label != label] for name, some in work.judges.items()}
+        manifest["judge_facts"] = {k: v for k, v in manifest.get("judge_facts", {}).items() if k != label}
+        with Ledger(directory.ledger, read_only=True) as ledger:
+            return _finish(replace(work, judges=kept), directory, manifest, ledger)
 
 
 def _identities(study: Study, manifest: Mapping[str, Any], run_dir: Path) -> Identities:

@@ -68,7 +68,8 @@ class Rejudged:
         """Say in a line for each judge what it did, and how far it agrees with the first other judge of a benchmark."""
         lines = [self._told(tally) for tally in self.tallies]
         cost = f", for ${self.usd:,.2f}" if self.usd else ""
-        return "\n".join([*lines, *self.notes, f"{self.run_dir}: judged in {self.seconds:.1f} s{cost}."])
+        unread = [told for tally in self.tallies if (told := tally.unread_told())]
+        return "\n".join([*lines, *unread, *self.notes, f"{self.run_dir}: judged in {self.seconds:.1f} s{cost}."])
 
     def _told(self, tally: Tally) -> str:
         mine = self.observations.filter(pl.col("judge") == tally.judge)
@@ -225,6 +226,10 @@ def read_manifest(run_dir: Path) -> dict[str, Any]:
         DataError: There is no run, or its manifest cannot be read.
     """
     path = run_dir / "manifest.json"
+    if run_dir.is_file():
+        raise DataError(
+            "This is a file, and a run is a directory.", place=str(run_dir), remedy="Name it, such as runs/NAME."
+        )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

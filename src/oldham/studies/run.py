@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from oldham.backends import programs
 from oldham.backends.base import backend_for
-from oldham.core.errors import ModelError, RunInterruptedError
+from oldham.core.errors import LedgerError, ModelError, OldhamError, RunInterruptedError
 from oldham.core.ledger import Ledger
 from oldham.core.records import StopReason
 from oldham.judges.asking import ModelJudge
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from oldham.backends.base import Backend
+    from oldham.backends.base import Backend, ServerOptions
     from oldham.core.records import Generation, ModelFingerprint
     from oldham.studies.arms import Arm
     from oldham.studies.judging import Grader
@@ -58,17 +58,22 @@ class RunResult:
     seconds: float
     """Wall time of this run."""
     n_judged: int = 0
-    """Verdicts that judges' models gave in this run."""
+    """Verdicts that judges which ask a model gave in this run."""
     n_unread: int = 0
     """Verdicts that are missing because a judge's model failed; the same run asks again."""
+    n_settled: int = 0
+    """Of `n_judged`, verdicts that needed no model: on answers that are missing, broken off or incoherent."""
+    unreadable: tuple[str, ...] = ()
+    """For each judge some of whose model's replies of this run could not be read, how many; a line each."""
 
     def to_frame(self) -> pl.DataFrame:
         """Return the observation table."""
         return self.observations
 
     def summary(self) -> str:
-        """Say in one sentence what was done."""
-        asked = f" Models gave {self.n_judged} verdicts." if self.n_judged else ""
+        """Say in a few sentences what was done, and in a line for each judge whose replies could not be read."""
+        settled = f", {self.n_settled} of them without asking their model" if self.n_settled else ""
+        asked = f" Judges that ask a model gave {self.n_judged} verdicts{settled}." if self.n_judged else ""
         missing = f" {self.n_missing} failed; run the study again to try them." if self.n_missing else ""
         unread = f" {self.n_unread} verdicts are missing; run the study again to ask for them." if self.n_unread else ""
         cost = f", for ${self.usd:,.2f}" if self.usd else ""
@@ -76,7 +81,7 @@ class RunResult:
             done = f"All {self.n_reused} generations were in the ledger already ({self.seconds:.1f} s{cost})."
         else:
             done = f"{self.n_generated} generations made, {self.n_reused} reused, in {self.seconds:.0f} s{cost}."
-        return f"{done}{missing}{asked}{unread}"
+        return "\n".join([f"{done}{missing}{asked}{unread}", *self.unreadable])
 
 
 def run(
@@ -117,8 +122,10 @@ def run(
                 generated = unit.generate()
                 try:
                     unit.judge()
-                except ModelError:
-                    unit.finish(generated)  # a judge's model failed: what there is can be looked at meanwhile
+                except LedgerError:
+                    raise  # nothing can be written
+                except OldhamError:
+                    unit.finish(generated)  # a judge failed or cannot be had: what there is can be looked at meanwhile
                     raise
                 missing, observations = unit.finish(generated)
     except KeyboardInterrupt as error:
@@ -138,6 +145,8 @@ def run(
         seconds=time.monotonic() - started,
         n_judged=unit.n_judged,
         n_unread=unit.n_unread,
+        n_settled=unit.n_settled,
+        unreadable=unit.unreadable,
     )
 
 
@@ -165,7 +174,8 @@ class _Work:
         self.started = now()
         self.stored = ledger.generation_ids()
         self.spent: dict[tuple[str, str | None], float] = {}
-        self.n_judged = self.n_unread = 0
+        self.n_judged = self.n_unread = self.n_settled = 0
+        self.unreadable: tuple[str, ...] = ()
         self.earlier = earlier_runs(directory.manifest)
         self.facts = describe(work)
         self.preflight = Preflight(work, directory, wanted=preflight, note=watch.note)
@@ -179,6 +189,7 @@ class _Work:
         if missing:
             self._write_manifest({"started": self.started, "finished": None})
             self.preflight.judges()
+            self.preflight.remote_judges()  # a dead server is told before hours of generating, not after
         before = len(self.stored)
         failures: list[str] = []
         for seat in self.work.seats:
@@ -196,7 +207,7 @@ class _Work:
         return len(self.stored) - before
 
     def _generate_with(self, arm: Arm, model: ModelFingerprint, queue: Sequence[Sequence[PlannedTrial]]) -> list[str]:
-        backend = backend_for(arm.model).load(arm.model, self.work.study.server_of(arm))
+        backend = backend_for(arm.model).load(arm.model, self._within_cap(arm))
         try:
             if backend.fingerprint != model:
                 raise ModelError(
@@ -211,6 +222,14 @@ class _Work:
             ]
         finally:
             backend.close()
+
+    def _within_cap(self, arm: Arm) -> ServerOptions | None:
+        """Return an arm's server, its cap lowered by what the checks of judges have spent on the same model."""
+        options = self.work.study.server_of(arm)
+        spent = sum(g.usd for g in self.graders if self._is_asked_by(g, arm.model, arm.server))
+        if options is None or options.cap_usd is None or not spent:
+            return options
+        return options.model_copy(update={"cap_usd": max(0.0, options.cap_usd - spent)})
 
     def _generate_batch(self, backend: Backend, batch: Sequence[PlannedTrial]) -> list[str]:
         """Generate what a batch lacks and store it in one transaction.
@@ -256,6 +275,8 @@ class _Work:
         asking = {judge.label for judge in self.judges if isinstance(judge, ModelJudge)}
         self.n_judged = sum(tally.new for tally in reader.tallies if tally.judge in asking)
         self.n_unread = sum(tally.missing for tally in reader.tallies)
+        self.n_settled = sum(tally.settled for tally in reader.tallies)
+        self.unreadable = tuple(told for tally in reader.tallies if (told := tally.unread_told()))
         for tally in reader.tallies:
             if tally.missing:
                 self.watch.note(

@@ -52,6 +52,12 @@ class OpenAIBackend(Backend):
         self._taken: frozenset[str] = frozenset()
 
     scores_choices = True
+    remote = True
+
+    @classmethod
+    def check(cls, model: str, server: ServerOptions | None = None) -> None:
+        """Look for the server's address. See `Backend.check`."""
+        ServedModel.parse(model, server).address()
 
     @classmethod
     def identify(cls, model: str, server: ServerOptions | None = None) -> ModelFingerprint:

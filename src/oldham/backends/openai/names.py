@@ -114,7 +114,8 @@ class ServedModel:
         if not url:
             raise ConfigError(
                 f"The model `{self.name}` has no server address.",
-                remedy=f"Write openai:{self.name}@http://HOST:PORT/v1, give `url`, or set {URL_VARIABLE}.",
+                remedy=f"Write openai:{self.name}@http://HOST:PORT/v1, give its server in the study a `url` (where a "
+                f"command names the judge: --server-url), or set {URL_VARIABLE}.",
             )
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -101,7 +101,8 @@ def _outcomes(observations: pl.DataFrame, axis: str, marks: Marks | None) -> alt
     totals = {(r["arm"], r["span"]): r["len"] for r in frame.group_by("arm", "span").len().iter_rows(named=True)}
     colours = outcome_colours(axis, set(frame["outcome"].to_list()))
     keys = {
-        (arm, span): f"{row_name(arm, marks)} · {span}" if len(spans) > 1 else row_name(arm, marks)
+        # The part comes before the name: a long name is cut at its end.
+        (arm, span): row_name(arm, marks, part=span if len(spans) > 1 else "")
         for arm in marks
         for span in spans
         if (arm, span) in totals

@@ -30,9 +30,9 @@ def inline(rows: Sequence[dict[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=list(rows))
 
 
-def row_name(arm: str, marks: Marks) -> str:
-    """Return an arm's number and name."""
-    return f"{marks[arm].label}  {visible(arm)}"
+def row_name(arm: str, marks: Marks, *, part: str = "") -> str:
+    """Return an arm's number and name, and between them the part of its output that is meant."""
+    return f"{marks[arm].label}  {part} · {visible(arm)}" if part else f"{marks[arm].label}  {visible(arm)}"
 
 
 def row_axis(order: Sequence[str]) -> alt.Y:
