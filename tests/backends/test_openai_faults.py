@@ -221,6 +221,7 @@ def test_ctrl_c_stops_the_requests_in_flight(
     in_a_loop: bool, ask: Callable[..., Request], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     main = threading.main_thread().ident or 0
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
 
     def answer(body: dict[str, Any]) -> Any:
         signal.pthread_kill(main, signal.SIGINT)
@@ -233,8 +234,11 @@ def test_ctrl_c_stops_the_requests_in_flight(
             backend.generate([ask("one"), ask("two")])
 
         loop = asyncio.new_event_loop()  # `asyncio.run` would keep the first Ctrl-C for its own task
-        with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(cell()) if in_a_loop else backend.generate([ask("one"), ask("two")])
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(cell()) if in_a_loop else backend.generate([ask("one"), ask("two")])
+        finally:
+            signal.signal(signal.SIGINT, before)
         loop.close()
         assert len(server.requests) == 1
     assert not [t for t in threading.enumerate() if t.name == "oldham-openai" and t.is_alive()]
