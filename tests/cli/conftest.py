@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from oldham.cli import main
+from study_writer import study_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,17 +33,7 @@ class Said(NamedTuple):
 def study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Write the small study, with replacements, and work in its directory."""
     monkeypatch.chdir(tmp_path)
-
-    def write(*replacements: tuple[str, str]) -> Path:
-        text = STUDY
-        for old, new in replacements:
-            assert old in text
-            text = text.replace(old, new)
-        path = tmp_path / "study.yaml"
-        path.write_text(text)
-        return path
-
-    return write
+    return study_writer(tmp_path, STUDY)
 
 
 @pytest.fixture

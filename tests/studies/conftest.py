@@ -8,6 +8,8 @@ import pytest
 from fake_backend import FakeBackend
 from judge_double import Grading
 
+from study_writer import study_writer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -35,17 +37,7 @@ def fake() -> Iterator[type[FakeBackend]]:
 def study_file(tmp_path: Path, fake: type[FakeBackend], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Write the small study, with replacements, and work in its directory."""
     monkeypatch.chdir(tmp_path)
-
-    def write(*replacements: tuple[str, str]) -> Path:
-        text = STUDY
-        for old, new in replacements:
-            assert old in text
-            text = text.replace(old, new)
-        path = tmp_path / "study.yaml"
-        path.write_text(text)
-        return path
-
-    return write
+    return study_writer(tmp_path, STUDY)
 
 
 JUDGED = """\
@@ -73,14 +65,4 @@ def grading() -> Iterator[type[Grading]]:
 def judged_study(tmp_path: Path, grading: type[Grading], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Write the small study with a judge that asks a model, with replacements, and work in its directory."""
     monkeypatch.chdir(tmp_path)
-
-    def write(*replacements: tuple[str, str]) -> Path:
-        text = JUDGED
-        for old, new in replacements:
-            assert old in text
-            text = text.replace(old, new)
-        path = tmp_path / "study.yaml"
-        path.write_text(text)
-        return path
-
-    return write
+    return study_writer(tmp_path, JUDGED)

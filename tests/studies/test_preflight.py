@@ -19,6 +19,7 @@ from oldham.judges.base import Planted
 from oldham.judges.numeric import NumericJudge
 from oldham.studies.preflight import Checked, check_study
 from oldham.studies.run import run
+from study_writer import study_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -136,16 +137,7 @@ def faulty() -> Iterator[Callable[..., Fault]]:
 @pytest.fixture
 def study(tmp_path: Path, faulty: object, monkeypatch: pytest.MonkeyPatch) -> StudyFile:
     monkeypatch.chdir(tmp_path)
-
-    def write(*replacements: tuple[str, str]) -> Path:
-        text = STUDY
-        for old, new in replacements:
-            assert old in text
-            text = text.replace(old, new)
-        (tmp_path / "study.yaml").write_text(text)
-        return tmp_path / "study.yaml"
-
-    return write
+    return study_writer(tmp_path, STUDY)
 
 
 class Notes:

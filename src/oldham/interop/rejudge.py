@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oldham.core.errors import ConfigError, DataError, ModelError, UnknownNameError, did_you_mean
+from oldham.core.errors import ConfigError, DataError, ModelError
 from oldham.core.ledger import Ledger
 from oldham.core.outcomes import Axis
 from oldham.interop.items import read_items
 from oldham.interop.observed import imported_identity, imported_observations
-from oldham.studies.added import forget, read_added
+from oldham.studies.added import check_there, forget
 from oldham.studies.judging import JudgeSpec
 from oldham.studies.manifest import judge_facts
 from oldham.studies.progress import Silent
@@ -90,20 +90,15 @@ def _drop_from_imported(run_dir: Path, label: str) -> pl.DataFrame:
     with directory.lock():
         manifest, items = read_manifest(run_dir), read_items(run_dir)
         named: dict[str, dict[str, str]] = manifest.get("judges", {})
-        there = {one for some in named.values() for one in some} | {one.spec.label for one in read_added(run_dir)}
-        if label not in there:
-            raise UnknownNameError(
-                f"This run has no judge `{label}`.", place=str(run_dir), remedy=did_you_mean(label, there)
-            )
+        check_there(directory, label, (one for some in named.values() for one in some))
         if any(some.get(label) == imported_identity(label) for some in named.values()):
             raise ConfigError(
                 f"The verdicts of `{label}` came with the imported files.",
                 place=str(run_dir),
                 remedy="Leave it in; `oldham compare --judge NAME` says whose verdicts count.",
             )
-        forget(directory, label)
+        forget(directory, label, manifest)
         manifest["judges"] = {name: {k: v for k, v in some.items() if k != label} for name, some in named.items()}
-        manifest["judge_facts"] = {k: v for k, v in manifest.get("judge_facts", {}).items() if k != label}
         with Ledger(directory.ledger, read_only=True) as ledger:
             return _finish(directory, manifest, ledger, items)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from oldham.backends.base import ServerOptions
-from oldham.core.errors import DataError
+from oldham.core.errors import DataError, UnknownNameError, did_you_mean
 from oldham.core.records import Record, jsonable
 from oldham.studies.judging import JudgeSpec
 
@@ -86,12 +86,32 @@ def remember(directory: RunDir, judges: Sequence[AddedJudge]) -> None:
     _write(directory, known.values())
 
 
-def forget(directory: RunDir, label: str) -> None:
-    """Take a judge off a run's list; one that is not in it is passed over.
+def check_there(directory: RunDir, label: str, judges: Iterable[str]) -> None:
+    """Check that a run has a judge.
+
+    Args:
+        directory: The run directory.
+        label: What the judge's verdicts are called.
+        judges: Labels of the judges in its tables; those that were added count too.
+
+    Raises:
+        UnknownNameError: It has none of this name; the remedy names the nearest.
+        DataError: The list of added judges cannot be read.
+    """
+    there = {*judges, *(one.spec.label for one in read_added(directory.path))}
+    if label not in there:
+        raise UnknownNameError(
+            f"This run has no judge `{label}`.", place=str(directory.path), remedy=did_you_mean(label, there)
+        )
+
+
+def forget(directory: RunDir, label: str, manifest: dict[str, Any]) -> None:
+    """Take a judge off a run's list and out of the manifest's facts; where it is not named is passed over.
 
     Args:
         directory: The run directory; its lock is held.
         label: What the judge's verdicts are called.
+        manifest: The run's manifest; changed, and not written.
 
     Raises:
         DataError: The list cannot be read.
@@ -101,6 +121,7 @@ def forget(directory: RunDir, label: str) -> None:
     kept = [one for one in added if one.spec.label != label]
     if len(kept) < len(added):
         _write(directory, kept)
+    manifest["judge_facts"] = {k: v for k, v in manifest.get("judge_facts", {}).items() if k != label}
 
 
 def _write(directory: RunDir, judges: Iterable[AddedJudge]) -> None:

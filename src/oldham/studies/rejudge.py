@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
-from oldham.core.errors import ConfigError, DataError, ModelError, UnknownNameError, did_you_mean
+from oldham.core.errors import ConfigError, DataError, ModelError
 from oldham.core.ledger import Ledger
 from oldham.core.outcomes import Axis
 from oldham.core.records import ModelFingerprint
 from oldham.judges.base import JUDGES, Judge
 from oldham.judges.rules import RULES, judges_for
-from oldham.studies.added import forget, read_added
+from oldham.studies.added import check_there, forget
 from oldham.studies.manifest import judge_facts, judges_told
 from oldham.studies.observations import build_observations
 from oldham.studies.plan import Identities, plan
@@ -64,7 +64,7 @@ class StoredJudge(Judge):
 
     def judge(self, item: Item, generation: Generation) -> list[Verdict]:
         """Never called: see the class."""
-        raise NotImplementedError("a stored judge judges nothing")
+        raise TypeError(f"`{self._label}` stands for stored verdicts and is not put to work again")
 
 
 def rejudge_study(
@@ -132,12 +132,7 @@ def drop_from_study(run_dir: Path, label: str) -> pl.DataFrame:
     study = Study.load(directory.study)
     work = plan(study, run_dir=run_dir, identities=_identities(study, manifest, run_dir))
     with directory.lock():
-        added = {one.spec.label for one in read_added(run_dir)}
-        there = {judge.label for some in work.judges.values() for judge in some} | added
-        if label not in there:
-            raise UnknownNameError(
-                f"This run has no judge `{label}`.", place=str(run_dir), remedy=did_you_mean(label, there)
-            )
+        check_there(directory, label, (judge.label for some in work.judges.values() for judge in some))
         rules = {one.label for name in work.judges for one in judges_for(name, [RULES])}
         named = {spec.label for spec in study.judges}
         if label in named or (RULES in named and label in rules):
@@ -146,9 +141,8 @@ def drop_from_study(run_dir: Path, label: str) -> pl.DataFrame:
                 place=str(directory.study),
                 remedy="Take it out of `judges` in the study file, and run the study again.",
             )
-        forget(directory, label)
+        forget(directory, label, manifest)
         kept = {name: [judge for judge in some if judge.label != label] for name, some in work.judges.items()}
-        manifest["judge_facts"] = {k: v for k, v in manifest.get("judge_facts", {}).items() if k != label}
         with Ledger(directory.ledger, read_only=True) as ledger:
             return _finish(replace(work, judges=kept), directory, manifest, ledger)
 
