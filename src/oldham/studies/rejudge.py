@@ -92,10 +92,10 @@ def rejudge_study(
         RunInterruptedError: Stopped with Ctrl-C; what was judged is kept.
     """
     directory, options = RunDir(run_dir), options or JudgeOptions()
-    manifest = read_manifest(run_dir)
-    study = Study.load(directory.study)
-    work = plan(study, run_dir=run_dir, identities=_identities(study, manifest, run_dir))
     with interruptible(run_dir), directory.lock():
+        manifest = read_manifest(run_dir)  # under the lock: a run may have just ended
+        study = Study.load(directory.study)
+        work = plan(study, run_dir=run_dir, identities=_identities(study, manifest, run_dir))
         session = Session(directory, specs, options, watch or Silent(), study.servers)
         axes = {name: items[0].axis for name, items in work.items.items()}
         able = session.speaking(axes.values())
@@ -128,10 +128,11 @@ def drop_from_study(run_dir: Path, label: str) -> pl.DataFrame:
     Raises:
         OldhamError: The run cannot be read, or the judge was not added to it.
     """
-    directory, manifest = RunDir(run_dir), read_manifest(run_dir)
-    study = Study.load(directory.study)
-    work = plan(study, run_dir=run_dir, identities=_identities(study, manifest, run_dir))
+    directory = RunDir(run_dir)
     with directory.lock():
+        manifest = read_manifest(run_dir)
+        study = Study.load(directory.study)
+        work = plan(study, run_dir=run_dir, identities=_identities(study, manifest, run_dir))
         check_there(directory, label, (judge.label for some in work.judges.values() for judge in some))
         rules = {one.label for name in work.judges for one in judges_for(name, [RULES])}
         named = {spec.label for spec in study.judges}
