@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -15,11 +16,12 @@ from oldham.core.registry import Registry
 from oldham.core.thinking import ThinkingState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from oldham.backends.chat import ChatFormat
     from oldham.core.records import ModelFingerprint, PromptPlan, Sampling, Trial
     from oldham.core.rendering import Rendering
+    from oldham.core.steering import SteeringSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ class Request:
     """What the chat template is given, or what takes its place. With one, all of the conversation must stand in the
     rendered prompt, and the conversation may end in a turn of the assistant, which is then read and not gone on with.
     None for a plain chat."""
+    steering: SteeringSpec | None = None
+    """What is done to the model's hidden states meanwhile; None for nothing."""
+    kept: tuple[int, ...] = ()
+    """The first tokens of the output, which are there already; only for backends that `goes_on`."""
 
     @property
     def changes_template(self) -> bool:
@@ -125,6 +131,8 @@ class Backend(ABC):
 
     scores_choices: ClassVar[bool] = False
     """Whether it can tell how likely given answers are; where it cannot, such requests become error rows."""
+    goes_on: ClassVar[bool] = False
+    """Whether it can go on after output tokens that are there already."""
     remote: ClassVar[bool] = False
     """Whether a server answers, so that loading takes no memory here."""
 
@@ -196,6 +204,51 @@ class Backend(ABC):
         Raises:
             ModelError: Nothing can be generated at all.
         """
+
+    def switch(self, model: str, server: ServerOptions | None = None) -> bool:
+        """Become another model without loading; False where that cannot be done.
+
+        After True, `fingerprint` is the other model's, and what is generated is what it would generate freshly loaded.
+        After False, nothing has changed.
+
+        Args:
+            model: A model name as in a study file.
+            server: How to reach it, for a backend that asks a server; others take no notice.
+
+        Raises:
+            ModelError: There is no such model.
+        """
+        return False
+
+    def answer(self, requests: Iterable[Request], done: Callable[[Request, Generation], Iterable[Request]]) -> None:
+        """Generate for a whole queue of requests, in whatever order is fastest.
+
+        Args:
+            requests: What to generate.
+            done: Called with each request and its generation as soon as there is one; returns requests that are to
+                follow. A row that failed is a generation with stop reason `error`.
+
+        Raises:
+            ModelError: Nothing can be generated any more; what was generated before has been given to `done`.
+        """
+        waiting = deque(requests)
+        while waiting:
+            batch = [waiting.popleft() for _ in range(min(self.batch_size, len(waiting)))]
+            for request, generation in zip(batch, self.generate(batch), strict=True):
+                waiting.extend(done(request, generation))
+
+    @property
+    def continuous(self) -> bool:
+        """Whether rows come one by one and do not depend on what else is generated.
+
+        A run may then ask for any part of what is planned and store any part of what came.
+        """
+        return False
+
+    @property
+    def remark(self) -> str | None:
+        """What a user should know about how this model is run, in one sentence; None where there is nothing."""
+        return None
 
     def close(self) -> None:
         """Free the model's memory."""

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from oldham.backends.tokenizers import load_tokenizer, quiet, unloadable
 from oldham.backends.weights import locate
+from oldham.engine.adapters import AdapterSwitch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,32 @@ def load_model(files: ModelFiles, dtype: str) -> Any:
     model = _merge(model, files.adapters)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device=device, dtype=kind).eval().requires_grad_(requires_grad=False)
+
+
+def adapter_switch(model: Any, files: ModelFiles) -> AdapterSwitch:
+    """Return what turns a model into its base with other adapters.
+
+    Args:
+        model: What `load_model` returned.
+        files: What it was loaded from.
+    """
+    return AdapterSwitch(model, files.folder, files.adapters)
+
+
+def switch_adapters(switch: AdapterSwitch, files: ModelFiles) -> bool:
+    """Turn a loaded model into another one on the same base; its weights are then what `load_model` would give.
+
+    Args:
+        switch: The loaded model's.
+        files: The files of the model to become.
+
+    Returns:
+        Whether it is done; where not, nothing was changed, and the model has to be loaded.
+    """
+    if files.folder != switch.folder:
+        return False
+    with quiet():
+        return switch.switch(files.adapters)
 
 
 def load_for_training(model: str) -> tuple[Any, Any, Path | None]:

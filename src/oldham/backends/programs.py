@@ -1,7 +1,7 @@
 """Carrying out programs of several calls over any backend.
 
-All programs of a batch go forward together: each round collects the calls that every program needs next and gives them
-to the backend at once, so that a batch stays a batch.
+All programs go forward together: what a program asks next joins the queue of the backend as soon as its earlier calls
+are answered.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from oldham.backends.base import Backend
     from oldham.core.records import Generation, ModelFingerprint, PromptPlan, Sampling, Trial
+    from oldham.core.steering import SteeringSpec
     from oldham.prompts.base import Call, Program
 
 
@@ -32,36 +33,75 @@ class ProgramRequest:
     """Starts the trial's program anew."""
     sampling: Sampling
     """How to draw tokens, in every call."""
+    steering: SteeringSpec | None = None
+    """What is done to the model's hidden states in every call; None for nothing."""
 
 
 def generate(backend: Backend, requests: Sequence[ProgramRequest]) -> list[Generation]:
-    """Carry out one batch of programs.
+    """Carry out programs, and return when all have ended.
 
     Args:
         backend: Who answers.
         requests: Any number; programs of different lengths are fine.
 
     Returns:
-        One generation for each request, in the same order: that of the call that answers, with the earlier calls in
-        `calls`. A program one of whose calls failed ends there, with stop reason `error`.
+        One generation for each request, in the same order; see `carry_out`.
 
     Raises:
         ModelError: Nothing can be generated any more, and no program had come to its end.
     """
+    made: dict[int, Generation] = {}
+    carry_out(backend, requests, made.__setitem__)
+    return [made[place] for place in range(len(requests))]
+
+
+def carry_out(backend: Backend, requests: Sequence[ProgramRequest], done: Callable[[int, Generation], None]) -> None:
+    """Carry out programs, and tell of each as soon as it has ended.
+
+    Args:
+        backend: Who answers.
+        requests: Any number; programs of different lengths are fine.
+        done: Called with each request's place in `requests` and its generation: that of the call that answers, with
+            the earlier calls in `calls`. A program one of whose calls failed ends there, with stop reason `error`.
+
+    Raises:
+        ModelError: Nothing can be generated any more, and no program had come to its end. Where some had, the others
+            end with stop reason `error`.
+    """
     threads = [Thread(request) for request in requests]
-    while waiting := [thread for thread in threads if thread.result is None]:
-        asked = [request for thread in waiting for request in thread.pending]
-        try:
-            answers = iter(backend.generate(asked))
-        except ModelError as error:
-            if len(waiting) == len(threads):
-                raise
-            for thread in waiting:  # the programs that have ended are kept
+    asked: dict[int, tuple[int, int]] = {}
+    answers: dict[int, dict[int, Generation]] = {}
+    ended: set[int] = set()
+
+    def pending(place: int) -> list[Request]:
+        answers[place] = {}
+        calls = list(threads[place].pending)
+        asked.update({id(call): (place, n) for n, call in enumerate(calls)})
+        return calls
+
+    def answered(request: Request, generation: Generation) -> list[Request]:
+        place, call = asked.pop(id(request))
+        thread, got = threads[place], answers[place]
+        got[call] = generation
+        if len(got) < len(thread.pending):
+            return []
+        thread.accept([got[n] for n in range(len(got))])
+        if thread.result is None:
+            return pending(place)
+        ended.add(place)
+        done(place, thread.result)
+        return []
+
+    try:
+        backend.answer([call for place in range(len(threads)) for call in pending(place)], answered)
+    except ModelError as error:
+        if not any(threads[place].result.stop is not StopReason.ERROR for place in ended):  # type: ignore[union-attr]
+            raise
+        for place, thread in enumerate(threads):  # the programs that have ended are kept
+            if place not in ended:
                 thread.fail(backend.fingerprint, error.message)
-            break
-        for thread in waiting:
-            thread.accept([next(answers) for _ in thread.pending])
-    return [thread.result for thread in threads if thread.result is not None]
+                assert thread.result is not None
+                done(place, thread.result)
 
 
 class Thread:
@@ -126,9 +166,12 @@ class Thread:
         except StopIteration as done:
             plan: PromptPlan = done.value
             self._answers = True
-            self.pending = [Request(request.trial, plan, request.sampling)]
+            self.pending = [Request(request.trial, plan, request.sampling, steering=request.steering)]
             return
-        self.pending = [Request(request.trial, call.plan, request.sampling, call.label) for call in self._waiting]
+        self.pending = [
+            Request(request.trial, call.plan, request.sampling, call.label, steering=request.steering)
+            for call in self._waiting
+        ]
 
     def _with_calls(self, last: Generation) -> Generation:
         if not self._seconds:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import random
 import time
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from oldham.backends.base import Backend, failed
@@ -18,23 +20,27 @@ from oldham.core.records import Generation, ModelFingerprint, StopReason
 from oldham.core.thinking import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from oldham.backends.base import Request, ServerOptions
     from oldham.backends.chat import Opening
-    from oldham.backends.decoding import Row
     from oldham.backends.turns import TurnResult
     from oldham.backends.weights import ModelFiles
+    from oldham.core.steering import SteeringSpec
+    from oldham.engine.batching import BatchCounts, Batcher
+    from oldham.engine.passes import PackedModel
+    from oldham.engine.rows import Row
+    from oldham.engine.static import StaticBatcher
 
 _NAME: Final = f"transformers/{CODE_VERSION}"
-_SMALL_MODEL: Final = 1_000_000_000
+_AT_ONCE: Final = 2048
 
 
 class TransformersBackend(Backend):
     """A causal language model in this process, on the GPU where there is one.
 
-    Use `load`; the constructor is for a model that is in memory already. `OLDHAM_DTYPE` sets the number format and
-    `OLDHAM_BATCH` the batch size.
+    Use `load`; the constructor is for a model that is in memory already. `OLDHAM_DTYPE` sets the number format,
+    `OLDHAM_BATCH` how many rows are run at a time, and `OLDHAM_KV_GIB` how much memory their keys and values may take.
 
     Args:
         model: A causal language model of transformers, in evaluation mode.
@@ -49,8 +55,13 @@ class TransformersBackend(Backend):
         self._fingerprint = fingerprint
         self._codec = TokenizerCodec(tokenizer, _ending_tokens(model, tokenizer))
         self._chat = ChatFormat(tokenizer, template, self._codec)
+        self.counts: BatchCounts | None = None
+        """What was computed and what was shared so far; None before the first request, or in whole batches."""
+        self._packed: PackedModel | None = None
+        self._slow_because: str | None = None
 
     scores_choices = True
+    goes_on = True
 
     @classmethod
     def identify(cls, model: str, server: ServerOptions | None = None) -> ModelFingerprint:
@@ -77,10 +88,10 @@ class TransformersBackend(Backend):
 
     @property
     def batch_size(self) -> int:
-        """Requests a batch: `$OLDHAM_BATCH`, else 64 for a model under 10⁹ parameters and 8 for a larger one."""
+        """Most rows at a time: `$OLDHAM_BATCH`, else 64, on a GPU 256; fewer where memory is short."""
         wish = os.environ.get("OLDHAM_BATCH")
         if not wish:
-            return 64 if self.model.num_parameters() < _SMALL_MODEL else 8
+            return 64 if self.model.device.type == "cpu" else 256
         if not wish.isdecimal() or int(wish) < 1:
             raise ConfigError(f"`{wish}` is not a batch size.", place="OLDHAM_BATCH", remedy="Give a number from 1.")
         return int(wish)
@@ -92,19 +103,96 @@ class TransformersBackend(Backend):
         the machine closed the one and opened the other; a model that thinks where the answer should be has that split
         off by its markers.
         """
-        openings: dict[int, Opening] = {}
-        done: dict[int, Generation] = {}
+        places: dict[int, list[int]] = {}
         for place, request in enumerate(requests):
+            places.setdefault(id(request), []).append(place)
+        made: dict[int, Generation] = {}
+
+        def done(request: Request, generation: Generation) -> tuple[Request, ...]:
+            made[places[id(request)].pop()] = generation
+            return ()
+
+        self.answer(requests, done)
+        return [made[place] for place in range(len(requests))]
+
+    def answer(self, requests: Iterable[Request], done: Callable[[Request, Generation], Iterable[Request]]) -> None:
+        """Generate for a queue of requests, continuously. See `Backend.answer`.
+
+        A request's tokens depend neither on the order nor on what else is in the queue.
+        """
+        queue = iter(requests)
+        told = _Told(done)
+        while part := list(itertools.islice(queue, _AT_ONCE)):
+            groups: dict[SteeringSpec | None, list[Request]] = {}
+            for request in part:
+                groups.setdefault(request.steering, []).append(request)
+            for steering, group in groups.items():
+                with self._steered(steering):
+                    self._answer(group, told)
+            if told.n_failed > 1 and not told.good:
+                raise ModelError(f"The model cannot generate ({told.reason}).")
+
+    @property
+    def continuous(self) -> bool:
+        """Whether the model can be fed rows side by side."""
+        return self.remark is None
+
+    @property
+    def remark(self) -> str | None:
+        """Why the model is run the slower way; None where it is not."""
+        self._batcher()
+        return self._slow_because
+
+    def _answer(self, requests: Sequence[Request], told: _Told) -> None:
+        def finished(row: Row) -> list[Row]:
+            request, opening = asked.pop(id(row))
+            return rows_of(told(request, self._record(request, opening, row)))
+
+        def rows_of(wanted: Iterable[Request]) -> list[Row]:
+            rows, waiting = [], deque(wanted)
+            while waiting:
+                request = waiting.popleft()
+                try:
+                    opening = self._open(request)
+                    row = self._row(request, opening)
+                except Exception as error:  # a template raises whatever its author chose
+                    waiting.extend(told(request, failed(request, self._fingerprint, _first_line(error)), mine=False))
+                    continue
+                rows.append(row)
+                asked[id(row)] = request, opening
+            return rows
+
+        asked: dict[int, tuple[Request, Opening]] = {}
+        self._batcher().run(rows_of(requests), finished)
+
+    def _batcher(self) -> Batcher | StaticBatcher:
+        """Return what runs rows: continuously, or in whole batches where the model cannot be fed rows side by side."""
+        from oldham.engine.batching import BatchCounts, Batcher, BatchOptions
+        from oldham.engine.errors import UnsupportedModelError
+        from oldham.engine.memory import kv_budget_gib
+        from oldham.engine.passes import PackedModel
+        from oldham.engine.static import StaticBatcher
+
+        if self._packed is None and self._slow_because is None:
             try:
-                openings[place] = self._open(request)
-            except Exception as error:  # a template raises whatever its author chose
-                done[place] = failed(request, self._fingerprint, _first_line(error))
-        order = sorted(openings, key=lambda place: len(openings[place].ids))
-        size = self.batch_size
-        for start in range(0, len(order), size):
-            places = order[start : start + size]
-            done |= self._batch([(place, requests[place], openings[place]) for place in places])
-        return [done[place] for place in range(len(requests))]
+                self._packed = PackedModel(self.model, self._pad)
+            except UnsupportedModelError as error:
+                self._slow_because = f"The model is run in whole batches, which is slower. {error.message}"
+        if self._packed is None:
+            return StaticBatcher(self.model, self._pad, self.batch_size)
+        self.counts = self.counts or BatchCounts()
+        options = BatchOptions(self.batch_size, kv_budget_gib(self.model.device))
+        return Batcher(self._packed, options, self.counts)
+
+    @contextmanager
+    def _steered(self, steering: SteeringSpec | None) -> Iterator[None]:
+        if steering is None:
+            yield
+            return
+        from oldham.engine.steering import steered
+
+        with steered(self.model, steering):
+            yield
 
     def close(self) -> None:
         """Free the model's memory."""
@@ -122,61 +210,43 @@ class TransformersBackend(Backend):
             raise ModelError(f"prompt and budgets take {wanted} tokens, and the model reads {limit}")
         return opening
 
-    def _batch(self, work: list[tuple[int, Request, Opening]]) -> dict[int, Generation]:
-        """Generate one batch; where memory runs out, in two halves."""
-        from oldham.backends.decoding import decode
-
-        rows = [self._row(request, opening) for _, request, opening in work]
-        started = time.perf_counter()
-        try:
-            decode(self.model, rows, self._pad)
-        except (RuntimeError, MemoryError) as error:  # torch reports a lack of memory as either
-            if len(work) == 1:
-                place, request, _ = work[0]
-                return {place: failed(request, self._fingerprint, _first_line(error))}
-            middle = len(work) // 2
-            halves = self._batch(work[:middle]) | self._batch(work[middle:])
-            if all(generation.stop is StopReason.ERROR for generation in halves.values()):
-                raise ModelError(f"The model cannot generate ({_first_line(error)}).") from error
-            return halves
-        elapsed = time.perf_counter() - started
-        tokens = [len(row.prompt) + len(row.turn.ids) for row in rows]
-        return {
-            place: self._record(request, opening, row, elapsed * own / sum(tokens))
-            for (place, request, opening), row, own in zip(work, rows, tokens, strict=True)
-        }
-
     @property
     def _pad(self) -> int:
         pad = self.tokenizer.pad_token_id
         return 0 if pad is None else int(pad)
 
     def _row(self, request: Request, opening: Opening) -> Row:
-        from oldham.backends.decoding import Row
+        from oldham.engine.rows import Row
 
-        turn = Turn(opening.script, self._codec)
-        stream = random.Random(request.seed)  # noqa: S311 (a draw, not a secret)
-        return Row(opening.ids, turn, request.sampling, stream)
+        begin = partial(Turn.resumed, opening.script, self._codec, request.kept)
+        begin()  # what is kept may not be a beginning of this turn, which is to be told before anything is computed
+        ids = (*opening.ids, *request.kept)
+        return Row(ids, begin, request.sampling, request.seed, opening.script.most_tokens)
 
-    def _record(self, request: Request, opening: Opening, row: Row, seconds: float) -> Generation:
+    def _record(self, request: Request, opening: Opening, row: Row) -> Generation:
         if row.error is not None:
             return failed(request, self._fingerprint, row.error)
+        assert isinstance(row.turn, Turn)
         result = row.turn.result()
         if request.plan.choices:
-            return self._likelihoods(request, opening, result, seconds)
-        return self._generation(request, opening, result, seconds)
+            return self._likelihoods(request, opening, result, row.seconds)
+        return recorded(request, opening, result, self._fingerprint).model_copy(
+            update={"seconds": row.seconds, "near_ties": row.near_ties}
+        )
 
     def _likelihoods(self, request: Request, opening: Opening, result: TurnResult, seconds: float) -> Generation:
         """Score the plan's choices where the answer would begin: after everything but the one token drawn there."""
-        from oldham.backends.likelihood import score_choices
+        from oldham.engine.packed import Probe, read_packed
 
         started = time.perf_counter()
         ids = result.ids[:-1]
         text = self._codec.decode(ids)
         # A guard's template asks for a word, and its first token is that word's, without a space.
         space = "" if request.rendering is not None or (opening.text + text)[-1:].isspace() else " "
-        choices = [self._codec.encode(space + choice) for choice in request.plan.choices]
-        scores = score_choices(self.model, (*opening.ids, *ids), choices, self._pad)
+        choices = tuple(tuple(self._codec.encode(space + choice)) for choice in request.plan.choices)
+        read = (*opening.ids, *ids)
+        [reading] = read_packed(self.model, read, [Probe(len(read) - 1, read[-1:], choices)]).readings
+        scores = tuple(reading.candidates.tolist())
         cut = replace(
             result,
             text=text,
@@ -185,11 +255,31 @@ class TransformersBackend(Backend):
             answer_tokens=max(0, result.answer_tokens - 1),
             stop=StopReason.STOP,
         )
-        generation = self._generation(request, opening, cut, seconds + time.perf_counter() - started)
-        return generation.model_copy(update={"choice_logprobs": scores})
+        spent = seconds + time.perf_counter() - started
+        generation = recorded(request, opening, cut, self._fingerprint)
+        return generation.model_copy(update={"seconds": spent, "choice_logprobs": scores})
 
-    def _generation(self, request: Request, opening: Opening, result: TurnResult, seconds: float) -> Generation:
-        return recorded(request, opening, result, self._fingerprint).model_copy(update={"seconds": seconds})
+
+class _Told:
+    """Hands generations on, and counts whether the model can generate at all.
+
+    Args:
+        done: Who is told.
+    """
+
+    def __init__(self, done: Callable[[Request, Generation], Iterable[Request]]) -> None:
+        self.done = done
+        self.good = self.n_failed = 0
+        self.reason = ""
+
+    def __call__(self, request: Request, generation: Generation, *, mine: bool = True) -> Iterable[Request]:
+        """Tell of one; `mine` is False where it did not come to the model's generating anything."""
+        if mine and generation.stop is StopReason.ERROR:
+            self.n_failed += 1
+            self.reason = generation.error or "no reason given"
+        else:
+            self.good += 1
+        return self.done(request, generation)
 
 
 @contextmanager

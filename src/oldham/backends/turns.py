@@ -58,6 +58,11 @@ class Script:
         return self.tags.close if self.tags else self.answer_open
 
     @property
+    def most_tokens(self) -> int:
+        """Most tokens after the prompt; what is forced counts a token a byte, and can be no longer."""
+        return self.thinking_tokens + self.answer_tokens + len((self.bridge + self.answer_open).encode())
+
+    @property
     def bridge(self) -> str:
         """What closes the trace for the model, before `answer_open`."""
         return f"\n{self.tags.close}\n\n" if self.tags else "\n\n"
@@ -118,6 +123,28 @@ class Turn:
         else:
             # A token has at least one character, save for the odd byte of one; the margin is for those.
             self._tail = len(self.codec.encode(self.script.stop)) + len(self.script.stop) + 4
+
+    @classmethod
+    def resumed(cls, script: Script, codec: Codec, kept: Sequence[int]) -> Turn:
+        """Return a turn some of which is there already.
+
+        Args:
+            script: How the turn is to go.
+            codec: The tokenizer.
+            kept: Its first output tokens, as this script gave them, with the trace still open if there is one.
+
+        Raises:
+            ValueError: They are no beginning of such a turn.
+        """
+        turn = cls(script, codec)
+        thought = turn.thinking
+        for place, token in enumerate(kept):
+            fed = turn.pending.popleft() if turn.pending else turn.accept(token)
+            if fed != token or turn.thinking != thought:
+                raise ValueError(
+                    f"the turn cannot go on after {len(kept)} tokens: at token {place} it goes another way"
+                )
+        return turn
 
     def accept(self, token: int) -> int | None:
         """Take the token the model has drawn.

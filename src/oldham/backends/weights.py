@@ -19,7 +19,7 @@ from oldham.core.errors import ConfigError, ModelError, did_you_mean
 from oldham.core.fingerprint import fingerprint
 from oldham.core.records import ModelFingerprint
 
-CODE_VERSION: Final = 2
+CODE_VERSION: Final = 3
 """Raised whenever a change to the generation code can change what a model writes."""
 
 DTYPES: Final = ("bfloat16", "float16", "float32")

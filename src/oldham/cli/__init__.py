@@ -9,7 +9,22 @@ from typing import Annotated, Final
 import typer
 
 from oldham._version import __version__
-from oldham.cli import compare, doctor, exporting, importing, judges, judging, listing, plan, report, run, show, train
+from oldham.cli import (
+    attribute,
+    compare,
+    doctor,
+    exporting,
+    importing,
+    judges,
+    judging,
+    listing,
+    plan,
+    report,
+    run,
+    show,
+    trace,
+    train,
+)
 from oldham.cli.console import err, out
 from oldham.core.errors import OldhamError
 
@@ -27,12 +42,14 @@ app.command("show")(show.show)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("judge")(judging.judge)
+app.command("trace")(trace.trace)
 app.command("import")(importing.import_)
 app.command("export")(exporting.export)
 app.command("list")(listing.list_kind)
 app.command("doctor")(doctor.doctor)
 app.add_typer(train.app, name="train")
 app.add_typer(judges.app, name="judges")
+app.add_typer(attribute.app, name="attribute")
 
 
 _TERMINATED: Final = 128 + signal.SIGTERM

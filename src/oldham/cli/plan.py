@@ -66,12 +66,14 @@ def _arms(made: Plan) -> Table:
 def _varied(made: Plan) -> list[str]:
     """Name the settings in which arms differ and that have no column of their own."""
     arms = made.study.resolved_arms
-    keys = [*type(arms[0].prompt).model_fields, *type(arms[0].sampling).model_fields]
+    keys = [*type(arms[0].prompt).model_fields, *type(arms[0].sampling).model_fields, "steering"]
     shown = ("strategy", "thinking_tokens", "safety")
     return [key for key in keys if key not in shown and len({_setting(arm, key) for arm in arms}) > 1]
 
 
 def _setting(arm: Arm, key: str) -> object:
+    if key == "steering":
+        return "none" if arm.steering is None else arm.steering.label
     prompt = normalised(arm.prompt)  # an option that the strategy does not read makes no difference
     return getattr(prompt if hasattr(prompt, key) else arm.sampling, key)
 

@@ -283,6 +283,9 @@ class Generation(Record):
     """Tokens of the answer span."""
     calls: tuple[EarlierCall, ...] = ()
     """The calls a strategy made before the one that answers, in order."""
+    near_ties: int | None = None
+    """Tokens of the answering call, drawn without randomness, whose runner-up came within the number format's
+    resolution: another machine may write another one. None where that is unknown."""
     choice_logprobs: tuple[float, ...] | None = None
     """Summed log-probability in nats of each of the plan's choices after the trace; None where none was asked for."""
     model: ModelFingerprint

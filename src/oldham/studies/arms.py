@@ -9,6 +9,7 @@ from pydantic import model_validator
 from oldham.core.errors import ConfigError, DataError, UnknownNameError
 from oldham.core.outcomes import Axis
 from oldham.core.records import Item, Sampling
+from oldham.core.steering import SteeringSpec  # noqa: TC001 (pydantic reads the annotation)
 from oldham.prompts.base import STRATEGIES, PromptOptions
 from oldham.prompts.build import dry_run
 
@@ -47,6 +48,8 @@ class ArmSpec(PromptOptions, Sampling):
     `inspect:NAME`, `replay:PATH`."""
     server: str | None = None
     """Name of the entry of `servers:` that says how the model is reached."""
+    steering: SteeringSpec | None = None
+    """What is done to the model's hidden states while it generates; None for nothing."""
     intervention: str | None = None
     """What `dose` is a dose of; arms with the same intervention form one dose-response curve."""
     dose: float | None = None
@@ -78,6 +81,8 @@ class Arm(NamedTuple):
     """Its level on every factor of the grid; None for an arm outside it."""
     vote: Vote | None = None
     """How the samples of a cell become one observation; None for an arm that does not sample several."""
+    steering: SteeringSpec | None = None
+    """What is done to the model's hidden states; its path leads from the working directory to the direction."""
 
     @property
     def seat(self) -> str:
@@ -87,7 +92,7 @@ class Arm(NamedTuple):
     @property
     def settings(self) -> tuple[object, ...]:
         """What decides its generations."""
-        return (self.model, self.prompt, self.sampling, self.server)
+        return (self.model, self.prompt, self.sampling, self.server, self.steering)
 
 
 class SkippedCombination(NamedTuple):

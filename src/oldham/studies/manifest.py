@@ -82,6 +82,7 @@ def describe(plan: Plan) -> dict[str, Any]:
                 "server": arm.server,
                 "vote": arm.vote,
                 "factors": arm.factors,
+                "steering": None if arm.steering is None else jsonable(arm.steering),
                 **jsonable(arm.prompt),
                 "thinking_tokens": first[arm.name].thinking_tokens,  # the strategy's own, where the arm names none
                 **jsonable(arm.sampling),

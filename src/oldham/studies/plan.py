@@ -21,6 +21,7 @@ from oldham.prompts import CLAUSES, build_program, dry_run
 from oldham.studies.arms import PROBES, samples_of
 from oldham.studies.judge_plan import JudgeWork, check_graders, estimate_judging, judges_of
 from oldham.studies.spec import Study
+from oldham.studies.steering import steering_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -70,7 +71,8 @@ class PlannedTrial:
 
     def request(self) -> ProgramRequest:
         """Return what a backend is asked."""
-        return ProgramRequest(self.trial, partial(build_program, self.item, self.arm.prompt), self.arm.sampling)
+        program = partial(build_program, self.item, self.arm.prompt)
+        return ProgramRequest(self.trial, program, self.arm.sampling, self.arm.steering)
 
 
 @dataclass(frozen=True)
@@ -251,10 +253,11 @@ def _identities(study: Study, directory: Path, benchmarks: Iterable[str]) -> Ide
     for arm in study.resolved_arms:
         if arm.seat not in models:
             models[arm.seat] = with_place(study.place_of(arm, "model"), _identify, arm.model, study.server_of(arm))
-    arms = {
-        arm.name: with_place(study.source.place(*arm.path), _arm_fingerprint, arm, models[arm.seat])
-        for arm in study.resolved_arms
-    }
+    arms: dict[str, str] = {}
+    for arm in study.resolved_arms:
+        steering = with_place(study.place_of(arm, "steering"), steering_of, arm, models[arm.seat])
+        place = study.source.place(*arm.path)
+        arms[arm.name] = with_place(place, _arm_fingerprint, arm, models[arm.seat], steering)
     return Identities(arms, models, judges)
 
 
@@ -262,18 +265,18 @@ def _identify(model: str, server: ServerOptions | None) -> ModelFingerprint:
     return backend_for(model).identify(model, server)
 
 
-def _arm_fingerprint(arm: Arm, model: ModelFingerprint) -> str:
+def _arm_fingerprint(arm: Arm, model: ModelFingerprint, steering: Mapping[str, object] | None) -> str:
     """Identify an arm by what it asks of two fixed items on canned replies, so that a changed scaffold is a new arm."""
-    return fingerprint(
-        "arm",
-        {
-            "strategy": arm.prompt.strategy,
-            "safety": arm.prompt.safety,
-            "scaffold": [[call.plan for call in dry_run(probe, arm.prompt).calls] for probe in PROBES],
-            "sampling": arm.sampling,
-            "model": model.fingerprint,
-        },
-    )
+    identity: dict[str, object] = {
+        "strategy": arm.prompt.strategy,
+        "safety": arm.prompt.safety,
+        "scaffold": [[call.plan for call in dry_run(probe, arm.prompt).calls] for probe in PROBES],
+        "sampling": arm.sampling,
+        "model": model.fingerprint,
+    }
+    if steering is not None:  # an arm without it keeps the identity it had before there was steering
+        identity["steering"] = steering
+    return fingerprint("arm", identity)
 
 
 def _trials_of(

@@ -6,7 +6,7 @@ import itertools
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from oldham.backends import programs
 from oldham.backends.base import backend_for
@@ -23,7 +23,7 @@ from oldham.studies.reading import Reader, tasks_of
 from oldham.studies.rundir import RunDir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from oldham.studies.plan import Plan, PlannedTrial
     from oldham.studies.progress import Progress
     from oldham.studies.spec import Study
+
+
+_STORED_TOGETHER: Final = 32
+_STORED_AFTER_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,10 @@ class RunResult:
     """Verdicts that are missing because a judge's model failed; the same run asks again."""
     n_settled: int = 0
     """Of `n_judged`, verdicts that needed no model: on answers that are missing, broken off or incoherent."""
+    n_near_ties: int = 0
+    """Of `n_greedy`, tokens whose runner-up came within the number format's resolution."""
+    n_greedy: int = 0
+    """Tokens this run drew without randomness, where it is known how close the runners-up came."""
     unreadable: tuple[str, ...] = ()
     """For each judge some of whose model's replies of this run could not be read, how many; a line each."""
 
@@ -81,7 +89,11 @@ class RunResult:
             done = f"All {self.n_reused} generations were in the ledger already ({self.seconds:.1f} s{cost})."
         else:
             done = f"{self.n_generated} generations made, {self.n_reused} reused, in {self.seconds:.0f} s{cost}."
-        return "\n".join([f"{done}{missing}{asked}{unread}", *self.unreadable])
+        ties = ""
+        if self.n_near_ties:
+            share = self.n_near_ties / self.n_greedy
+            ties = f" {share:.1%} of the greedily drawn tokens were near-ties: another machine may write other texts."
+        return "\n".join([f"{done}{ties}{missing}{asked}{unread}", *self.unreadable])
 
 
 def run(
@@ -146,6 +158,8 @@ def run(
         n_judged=unit.n_judged,
         n_unread=unit.n_unread,
         n_settled=unit.n_settled,
+        n_near_ties=unit.n_near_ties,
+        n_greedy=unit.n_greedy,
         unreadable=unit.unreadable,
     )
 
@@ -175,12 +189,14 @@ class _Work:
         self.stored = ledger.generation_ids()
         self.spent: dict[tuple[str, str | None], float] = {}
         self.n_judged = self.n_unread = self.n_settled = 0
+        self.n_near_ties = self.n_greedy = 0
         self.unreadable: tuple[str, ...] = ()
         self.earlier = earlier_runs(directory.manifest)
         self.facts = describe(work)
         self.preflight = Preflight(work, directory, wanted=preflight, note=watch.note)
         self.judges = {j.fingerprint: j for judges in work.judges.values() for j in judges}.values()
         self.graders = graders_of(self.judges)
+        self.backend: Backend | None = None
 
     def generate(self) -> int:
         """Generate what is missing, one model at a time; return how many generations are new."""
@@ -192,13 +208,17 @@ class _Work:
             self.preflight.remote_judges()  # a dead server is told before hours of generating, not after
         before = len(self.stored)
         failures: list[str] = []
-        for seat in self.work.seats:
-            arm = seat.arms[0]
-            queue = self.work.queue(seat.model, arm.server)
-            todo = [p for trials in queue for p in trials if p.trial.fingerprint not in self.stored]
-            if todo:
-                self.watch.loading(arm.model, len(todo), sum(p.most_tokens for p in todo))
-                failures += self._generate_with(arm, seat.model, queue)
+        try:
+            for seat in self.work.seats:
+                arm = seat.arms[0]
+                queue = self.work.queue(seat.model, arm.server)
+                todo = self._missing(itertools.chain.from_iterable(queue))
+                if todo:
+                    self.watch.loading(arm.model, len(todo), sum(p.most_tokens for p in todo))
+                    failures += self._generate_with(arm, seat.model, queue)
+        finally:
+            if self.backend is not None:
+                self.backend.close()
         if failures:
             self.watch.note(
                 f"{len(failures)} generations failed ({failures[0]}); they are missing, and the same command tries "
@@ -207,21 +227,32 @@ class _Work:
         return len(self.stored) - before
 
     def _generate_with(self, arm: Arm, model: ModelFingerprint, queue: Sequence[Sequence[PlannedTrial]]) -> list[str]:
-        backend = backend_for(arm.model).load(arm.model, self._within_cap(arm))
-        try:
-            if backend.fingerprint != model:
-                raise ModelError(
-                    f"The model `{arm.model}` changed while it was loaded.", remedy="Give the command again."
-                )
-            self.preflight.model(backend, arm.server, self.ledger)
-            return [
-                failure
-                for trials in queue
-                for batch in chunked(trials, backend.batch_size)
-                for failure in self._generate_batch(backend, batch)
-            ]
-        finally:
-            backend.close()
+        backend = self._backend(arm)
+        if backend.fingerprint != model:
+            raise ModelError(f"The model `{arm.model}` changed while it was loaded.", remedy="Give the command again.")
+        if backend.remark:
+            self.watch.note(backend.remark)
+        self.preflight.model(backend, arm.server, self.ledger)
+        if backend.continuous:
+            return self._generate_part(backend, self._missing(itertools.chain.from_iterable(queue)))
+        # Batches are cut from the whole plan, so a run that continues meets exactly the batches that were not reached.
+        # One that is stored in part holds rows of an earlier study or rows that failed.
+        batches = [batch for trials in queue for batch in chunked(trials, backend.batch_size)]
+        return [failure for batch in batches for failure in self._generate_part(backend, self._missing(batch))]
+
+    def _backend(self, arm: Arm) -> Backend:
+        """Return who answers for an arm: the backend of the arms before it where that can become this one's."""
+        server = self._within_cap(arm)
+        if self.backend is not None:
+            if self.backend.switch(arm.model, server):
+                return self.backend
+            self.backend.close()
+            self.backend = None
+        self.backend = backend_for(arm.model).load(arm.model, server)
+        return self.backend
+
+    def _missing(self, trials: Iterable[PlannedTrial]) -> list[PlannedTrial]:
+        return [p for p in trials if p.trial.fingerprint not in self.stored]
 
     def _within_cap(self, arm: Arm) -> ServerOptions | None:
         """Return an arm's server, its cap lowered by what the checks of judges have spent on the same model."""
@@ -231,25 +262,50 @@ class _Work:
             return options
         return options.model_copy(update={"cap_usd": max(0.0, options.cap_usd - spent)})
 
-    def _generate_batch(self, backend: Backend, batch: Sequence[PlannedTrial]) -> list[str]:
-        """Generate what a batch lacks and store it in one transaction.
+    def _generate_part(self, backend: Backend, todo: Sequence[PlannedTrial]) -> list[str]:
+        """Generate some trials and store them: a few at a time where rows come one by one, else all at once."""
+        fresh: list[tuple[PlannedTrial, Generation]] = []
+        failures: list[str] = []
+        stored_at = time.monotonic()
 
-        Batches are cut from the whole plan and stored whole, so a run that continues meets exactly the batches that
-        were not reached. One that is stored in part holds rows of an earlier study or rows that failed.
-        """
-        todo = [p for p in batch if p.trial.fingerprint not in self.stored]
-        if not todo:
-            return []
-        generations = programs.generate(backend, [p.request() for p in todo])
+        def store() -> None:
+            nonlocal stored_at
+            if fresh:
+                failures.extend(self._store(fresh))
+                fresh.clear()
+            stored_at = time.monotonic()
+
+        def done(place: int, generation: Generation) -> None:
+            fresh.append((todo[place], generation))
+            if backend.continuous and (
+                len(fresh) == _STORED_TOGETHER or time.monotonic() - stored_at > _STORED_AFTER_S
+            ):
+                store()
+
+        try:
+            programs.carry_out(backend, [p.request() for p in todo], done)
+        except BaseException:
+            if backend.continuous:
+                store()
+            raise
+        store()
+        return failures
+
+    def _store(self, fresh: Sequence[tuple[PlannedTrial, Generation]]) -> list[str]:
+        """Store generations in one transaction; return why some failed."""
         # A failure in a generation's place would never be tried again, so only its reason is kept.
-        good = [g for g in generations if g.stop != StopReason.ERROR]
-        failed = [(g.trial.fingerprint, _reason(g)) for g in generations if g.stop == StopReason.ERROR]
+        good = [g for _, g in fresh if g.stop != StopReason.ERROR]
+        failed = [(g.trial.fingerprint, _reason(g)) for _, g in fresh if g.stop == StopReason.ERROR]
         self.ledger.add_generations(good)
-        seat = (batch[0].arm.model, batch[0].arm.server)
+        arm = fresh[0][0].arm
+        seat = (arm.model, arm.server)
         self.spent[seat] = self.spent.get(seat, 0.0) + sum(g.usd or 0.0 for g in good)
         self.ledger.add_failures(failed)
         self.stored |= {g.trial.fingerprint for g in good}
-        self.watch.generated(len(todo), sum(p.most_tokens for p in todo), sum(map(_written, good)))
+        greedy = [g for g in good if g.near_ties is not None and g.sampling and not g.sampling.temperature]
+        self.n_near_ties += sum(g.near_ties or 0 for g in greedy)
+        self.n_greedy += sum(map(_written, greedy))
+        self.watch.generated(len(fresh), sum(p.most_tokens for p, _ in fresh), sum(map(_written, good)))
         return [reason for _, reason in failed]
 
     @property

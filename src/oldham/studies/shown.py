@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from oldham.backends.chat import ChatFormat
     from oldham.core.records import Item, PromptPlan
+    from oldham.core.steering import SteeringSpec
     from oldham.prompts.base import Call
 
 
@@ -49,7 +50,7 @@ class ShownCall:
     exact: bool
     """Whether template and tokens are the model's own."""
     budgets: str
-    """What may follow."""
+    """What may follow, and how the model is steered meanwhile."""
     canned: str = CANNED_REPLY
     """What earlier calls are taken to have replied."""
 
@@ -82,7 +83,7 @@ def shown_calls(study: Study | str | Path, arm_name: str, item_name: str | None 
     arm, item = arms[arm_name], _item(study, item_name)
     chat = chat_format_of(arm.model, study.server_of(arm))
     name = f"{item.benchmark}/{item.id}"
-    return [_shown(name, call, chat) for call in dry_run(item, arm.prompt).calls]
+    return [_shown(name, call, chat, arm.steering) for call in dry_run(item, arm.prompt).calls]
 
 
 def _item(study: Study, name: str | None) -> Item:
@@ -101,7 +102,7 @@ def _item(study: Study, name: str | None) -> Item:
     return found[0]
 
 
-def _shown(item: str, call: Call, chat: ChatFormat | None) -> ShownCall:
+def _shown(item: str, call: Call, chat: ChatFormat | None, steering: SteeringSpec | None) -> ShownCall:
     if chat is None:
         text = "\n".join(f"{message.role}: {message.content}" for message in call.plan.messages)
         text += f"\nassistant: {call.plan.trace_open}{call.plan.trace_prefix}" if call.plan.thinks else ""
@@ -115,7 +116,8 @@ def _shown(item: str, call: Call, chat: ChatFormat | None) -> ShownCall:
         bounds = [*inside, span.end]
         tokens = tuple(text[a:b] for a, b in zip(bounds, bounds[1:], strict=False))
         pieces.append(ShownPiece(span.of(text), origin, tokens))
-    return ShownCall(item, call.label, tuple(pieces), chat is not None, _budgets(call.plan))
+    steered = "" if steering is None else f"; steered by {steering.label}"
+    return ShownCall(item, call.label, tuple(pieces), chat is not None, _budgets(call.plan) + steered)
 
 
 def _word_starts(text: str) -> list[int]:

@@ -16,6 +16,7 @@ from oldham.benchmarks.base import BENCHMARKS
 from oldham.core.errors import ConfigError, UnknownNameError, did_you_mean
 from oldham.core.explain import explain, with_place
 from oldham.core.records import Sampling
+from oldham.core.steering import SteeringSpec
 from oldham.core.yaml_io import Source, read_yaml
 from oldham.judges.rules import RULES
 from oldham.prompts.base import PromptOptions
@@ -24,6 +25,7 @@ from oldham.studies.arms import Arm, ArmSpec, SkippedCombination, by_vote, impos
 from oldham.studies.checks import check_arms, check_judges
 from oldham.studies.design import Design, design
 from oldham.studies.judging import JudgeSpec
+from oldham.studies.steering import reached_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,6 +196,7 @@ class Study(BaseModel):
             intervention=settings.intervention,
             dose=settings.dose,
             path=path,
+            steering=settings.steering and reached_from(settings.steering, self._source),
         )
 
     def _with_grid(self, named: list[Arm]) -> tuple[list[Arm], tuple[SkippedCombination, ...]]:
@@ -233,7 +236,7 @@ class Study(BaseModel):
             settings = common
             for key, value in cell.items():
                 settings = settings.merged(checked[key, self.grid[key].index(value)])
-            levels = {key: getattr(settings, key) for key in self.grid}
+            levels = {key: _level(getattr(settings, key)) for key in self.grid}
             yield "/".join(["grid", *map(_label, levels.values())]), settings, levels
 
     def _grid_value(self, key: str, index: int, value: JsonValue) -> ArmSpec:
@@ -294,6 +297,11 @@ class Study(BaseModel):
 def _plain(arm: Arm) -> tuple[object, ...]:
     """Return what decides an arm's generations, without options that its strategy does not read."""
     return arm._replace(prompt=normalised(arm.prompt)).settings
+
+
+def _level(value: Any) -> JsonValue:
+    level: JsonValue = value.label if isinstance(value, SteeringSpec) else value
+    return level
 
 
 def _label(level: JsonValue) -> str:

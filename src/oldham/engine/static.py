@@ -1,49 +1,72 @@
-"""The batched token loop.
+"""Batches of whole rows, for models that cannot be fed rows side by side.
 
-Rows share forward passes from prompt to end, whatever their phase. Finished rows leave the batch, keys and values grow
-in place, and a beginning that all prompts share is computed once. A row's draws come from its own seeded stream, so
-they depend on its logits alone and not on which rows sit next to it.
+Rows share forward passes from prompt to end, padded on the left. Finished rows leave the batch, keys and values grow in
+place, and a beginning that all prompts share is read once. Numbers can differ in the last bit with the batch.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Sequence
+from oldham.engine.rows import draw
 
-    from oldham.backends.turns import Turn
-    from oldham.core.records import Sampling
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from oldham.engine.rows import Row
 
 _SPARE: Final = 64
 _SHARED_AT_LEAST: Final = 16
-_NUCLEUS_GUESS: Final = 1024
 
 
-@dataclass(slots=True)
-class Row:
-    """One turn in a batch."""
+class StaticBatcher:
+    """Runs rows through a model, a fixed number from beginning to end.
 
-    prompt: Sequence[int]
-    """The prompt's tokens."""
-    turn: Turn
-    """What is being generated."""
-    sampling: Sampling
-    """How to draw."""
-    random: random.Random
-    """The row's own stream of randomness."""
-    error: str | None = None
-    """Why the row failed, None if it did not."""
+    Args:
+        model: A causal language model.
+        pad: A token that stands where a row has none; it is masked.
+        rows: How many rows at a time.
+    """
+
+    def __init__(self, model: Any, pad: int, rows: int) -> None:
+        self.model, self.pad, self.rows = model, pad, rows
+
+    def run(self, rows: Iterable[Row], finished: Callable[[Row], Iterable[Row]]) -> None:
+        """Bring rows to their end; see `batching.Batcher.run`."""
+        queue = list(rows)
+        while queue:
+            queue.sort(key=lambda row: len(row.prompt))
+            batch, queue = queue[: self.rows], queue[self.rows :]
+            self._run(batch)
+            queue += [follower for row in batch for follower in finished(row)]
+
+    def _run(self, rows: Sequence[Row]) -> None:
+        """Run one batch; where memory runs out, in two halves."""
+        started = time.perf_counter()
+        try:
+            written = decode(self.model, rows, self.pad)
+        except (RuntimeError, MemoryError) as error:  # torch reports a lack of memory as either
+            if len(rows) == 1:
+                rows[0].error = (str(error).strip() or type(error).__name__).splitlines()[0]
+                return
+            for row in rows:
+                row.restart()
+            middle = len(rows) // 2
+            self._run(rows[:middle])
+            self._run(rows[middle:])
+            return
+        elapsed = time.perf_counter() - started
+        for row, own in zip(rows, written, strict=True):
+            row.seconds += elapsed * own / sum(written)
 
 
 @torch.inference_mode()
-def decode(model: Any, rows: Sequence[Row], pad: int) -> None:
+def decode(model: Any, rows: Sequence[Row], pad: int) -> list[int]:
     """Bring every row's turn to its end, or set its error.
 
     Args:
@@ -51,41 +74,32 @@ def decode(model: Any, rows: Sequence[Row], pad: int) -> None:
         rows: At least one row; their turns are advanced in place.
         pad: A token that stands where a row has none; it is masked.
 
+    Returns:
+        How many tokens of each row went through the model.
+
     Raises:
         RuntimeError: The forward pass failed, for example for want of memory.
     """
     batch = _Batch(model, rows, pad)
-    live: list[Row | None] = list(rows)
+    resolution = float(torch.finfo(model.dtype).eps)
+    written = [len(ids) for ids in batch.inputs]
+    live = list(range(len(rows)))
+    waiting: dict[int, list[int]] = {place: [] for place in live}
     logits = batch.prefill()
     while True:
-        drawn = _draw(logits, live)
-        feed = [pad] * len(live)
-        for place, row in enumerate(live):
-            if row is None:
-                continue
-            following = _advance(row, drawn[place])
-            if following is None:
-                live[place] = None
-            else:
-                feed[place] = following
-        kept = [place for place, row in enumerate(live) if row is not None]
+        ready = [at for at, place in enumerate(live) if not waiting[place]]
+        drawn = draw(logits[ready], [rows[live[at]] for at in ready], resolution) if ready else []
+        for at, token in zip(ready, drawn, strict=True):
+            waiting[live[at]] = rows[live[at]].following(token)
+        kept = [at for at, place in enumerate(live) if waiting[place]]
         if not kept:
-            return
-        # Leaving a finished row in costs its share of every step, taking it out costs a copy of everybody's cache.
-        if len(live) - len(kept) >= max(1, len(live) // 8):
+            return written
+        if len(kept) < len(live):
             batch.keep(kept)
-            live, feed = [live[place] for place in kept], [feed[place] for place in kept]
-        logits = batch.step(feed)
-
-
-def _advance(row: Row, drawn: int | None) -> int | None:
-    """Return the token to feed for a row, None when it is over."""
-    if row.turn.pending:
-        return row.turn.pending.popleft()
-    if drawn is None:
-        row.error = "the model's logits are not finite"
-        return None
-    return row.turn.accept(drawn)
+            live = [live[at] for at in kept]
+        for place in live:
+            written[place] += 1
+        logits = batch.step([waiting[place].pop(0) for place in live])
 
 
 class _GrowingLayer(DynamicLayer):
@@ -133,8 +147,7 @@ class _Batch:
         self.model, self.pad, self.device = model, pad, model.device
         self.cache = DynamicCache(config=model.config)
         self.cache.layers = [_GrowingLayer() if type(la) is DynamicLayer else la for la in self.cache.layers]
-        # What is forced at the very start needs no draws in between, so it is read along with the prompt.
-        self.inputs = [[*row.prompt, *_take_all(row.turn)] for row in rows]
+        self.inputs = [row.opening() for row in rows]
         self.positions = torch.tensor([len(ids) for ids in self.inputs], device=self.device)
         self.mask = torch.zeros(len(rows), 0, dtype=torch.long, device=self.device)
 
@@ -198,66 +211,3 @@ def _last_of(ids: torch.Tensor) -> torch.Tensor:
     the output matrix once a row before it multiplies: three quarters of the prefill's time. An index makes a copy.
     """
     return torch.tensor([ids.shape[1] - 1], device=ids.device)
-
-
-def _take_all(turn: Turn) -> list[int]:
-    taken = list(turn.pending)
-    turn.pending.clear()
-    return taken
-
-
-def _draw(logits: torch.Tensor, rows: Sequence[Row | None]) -> list[int | None]:
-    """Draw a token for every row that needs one; None where the logits are not finite, or none is needed."""
-    for place, row in enumerate(rows):
-        if row is not None and row.turn.barred:
-            logits[place, list(row.turn.barred)] = -torch.inf
-    top, best = logits.max(dim=-1)
-    drawn: list[int | None] = [
-        token if finite else None for token, finite in zip(best.tolist(), top.isfinite().tolist(), strict=True)
-    ]
-    groups: dict[Sampling, list[int]] = {}
-    for place, row in enumerate(rows):
-        if row is not None and not row.turn.pending and row.sampling.temperature > 0 and drawn[place] is not None:
-            groups.setdefault(row.sampling, []).append(place)
-    for sampling, places in groups.items():
-        streams = [row.random for place in places if (row := rows[place]) is not None]
-        chances = torch.tensor([stream.random() for stream in streams], dtype=torch.float64)
-        tokens = sample(logits[places], sampling, chances.to(logits.device))
-        for place, token in zip(places, tokens.tolist(), strict=True):
-            drawn[place] = token
-    return drawn
-
-
-def sample(logits: torch.Tensor, sampling: Sampling, chances: torch.Tensor) -> torch.Tensor:
-    """Draw one token a row by inverting the cumulative distribution.
-
-    Args:
-        logits: Float32, shape (rows, vocabulary).
-        sampling: Temperature above 0, and the cuts; `top_k` is applied before `top_p`.
-        chances: Float64, uniform in [0, 1), shape (rows,).
-
-    Returns:
-        Token ids, shape (rows,).
-    """
-    scaled = logits / sampling.temperature
-    size = scaled.shape[-1]
-    if not sampling.top_k and sampling.top_p == 1.0:
-        return _invert(scaled.softmax(dim=-1), chances)
-    width = min(sampling.top_k or _NUCLEUS_GUESS, size)
-    values, tokens = scaled.topk(width, dim=-1)
-    if not sampling.top_k and width < size:
-        covered = (values.logsumexp(dim=-1) - scaled.logsumexp(dim=-1)).exp()
-        if bool((covered < sampling.top_p).any()):
-            values, tokens = scaled.sort(dim=-1, descending=True)
-    whole = values if sampling.top_k else scaled
-    kept = (values - whole.logsumexp(dim=-1, keepdim=True)).exp()
-    before = kept.cumsum(dim=-1) - kept
-    kept = kept.masked_fill(before >= sampling.top_p, 0.0)  # the token that crosses the line stays
-    return tokens.gather(-1, _invert(kept, chances)[:, None])[:, 0]
-
-
-def _invert(weights: torch.Tensor, chances: torch.Tensor) -> torch.Tensor:
-    """Return the first place where the running sum exceeds each chance's share of the total."""
-    running = weights.double().cumsum(dim=-1)
-    target = chances * running[:, -1]
-    return torch.searchsorted(running, target[:, None], right=True)[:, 0].clamp(max=weights.shape[-1] - 1)

@@ -18,7 +18,7 @@ def shares(sampling: Sampling, probabilities: list[float] = PROBABILITIES) -> li
     """Return how often each token is drawn over an even grid of chances."""
     import torch
 
-    from oldham.backends.decoding import sample
+    from oldham.engine.sampling import sample
 
     grid = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
     logits = torch.tensor(probabilities).log().expand(1000, -1)
@@ -54,7 +54,7 @@ def test_a_nucleus_wider_than_the_first_guess_is_whole() -> None:
 def test_the_ends_of_the_unit_interval_draw_tokens_that_can_be() -> None:
     import torch
 
-    from oldham.backends.decoding import sample
+    from oldham.engine.sampling import sample
 
     logits = torch.tensor([[-float("inf"), 0.0, 0.0, -float("inf")]]).expand(2, -1)
     ends = torch.tensor([0.0, 1.0 - 2**-53], dtype=torch.float64)

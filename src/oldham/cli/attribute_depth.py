@@ -1,0 +1,76 @@
+"""`oldham attribute depth`: how many tokens deep does a model's safety go?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oldham.cli.attribute_watch import bars
+from oldham.cli.console import out
+
+
+def depth(
+    run_dir: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")],
+    arm: Annotated[str, typer.Option("--arm", help="The arm whose text is read, and whose model is the aligned one.")],
+    base: Annotated[
+        str | None, typer.Option("--base", help="The model it was made from: smollm2, hf:ORG/NAME or path:DIR.")
+    ] = None,
+    prefill_from: Annotated[
+        str | None,
+        typer.Option("--prefill-from", help="Also read whether it comes back to refusing after this arm's answers."),
+    ] = None,
+    axis: Annotated[
+        list[str] | None, typer.Option("--axis", help="harm (by default) or overrefusal; repeatable.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="Whose verdicts say what refuses; by default the first judge's.")
+    ] = None,
+    longest: Annotated[int, typer.Option("--longest", min=0, help="Read no more tokens of a part; 0 for all.")] = 256,
+    model: Annotated[str | None, typer.Option("--model", help="Another aligned model that reads the text.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Decides the resamples.")] = 0,
+    out_dir: Annotated[
+        str | None, typer.Option("--out", help="The folder; by default RUN/attributions/depth/ARM.")
+    ] = None,
+) -> None:
+    """Compare a model with its base token by token, and read whether prefilled answers keep it from refusing."""
+    from oldham.core.errors import ConfigError
+
+    if base is None and prefill_from is None:
+        raise ConfigError("Nothing is asked for.", remedy="Give --base MODEL, --prefill-from ARM, or both.")
+    from oldham.attribution.depth import DepthOptions
+    from oldham.attribution.on_runs import depth_of_arm, prefill_arm
+    from oldham.attribution.prefill import PrefillOptions
+
+    run, axes = Path(run_dir), tuple(axis or ("harm",))
+    folder = Path(out_dir) if out_dir else run / "attributions" / "depth" / arm
+    if base is not None:
+        with bars() as watch:
+            found = depth_of_arm(
+                run,
+                arm,
+                base,
+                axes=axes,
+                judge=judge,
+                model=model,
+                options=DepthOptions(longest=longest, seed=seed),
+                watch=watch,
+            )
+        found.save(folder)
+        out.print(found.summary(), soft_wrap=True)
+    if prefill_from is not None:
+        with bars() as watch:
+            after = prefill_arm(
+                run,
+                arm,
+                prefill_from,
+                axes=axes,
+                judge=judge,
+                model=model,
+                options=PrefillOptions(seed=seed),
+                watch=watch,
+            )
+        after.save(folder)
+        out.print(after.summary(), soft_wrap=True)
+    out.print(f"Written: {folder}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Work on one loaded model: fast generation, packed readouts, hooks, steering, activations."""
