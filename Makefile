@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 TORCH  := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-slow lint type imports docs clean
+.PHONY: help setup bench demo test test-fast test-slow lint type imports docs clean
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -24,6 +24,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 setup: $(VENV)/.ready ## Make the virtual environment in .venv
+
+bench: setup ## Measure speed against other tools, and write docs/performance.md (half an hour, alone)
+	@test -d bench/.compared || $(BIN)/python bench/compared/install.py
+	$(BIN)/python bench/performance.py
 
 demo: setup ## Run the main job on a real model and write its report
 	$(BIN)/oldham run studies/demo.yaml

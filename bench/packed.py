@@ -18,7 +18,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -42,10 +42,15 @@ class Bench:
     """`float32` or `bfloat16`."""
     steps: tuple[int, ...] = (30, 200)
     """Steps of the traces; each has about 19 tokens."""
+    threads: int | None = None
+    """Threads of torch; None leaves them as they are."""
+    clock: Literal["wall", "cpu"] = "wall"
+    """`cpu` counts the time on processors only, of all threads together: with one thread it is about the time on an
+    idle machine, whatever else runs. With more it counts threads that wait for each other, too."""
     repeats: int = 5
     """How often one forward pass and the packed way are timed."""
     slow_repeats: int = 3
-    """How often the other ways are timed."""
+    """How often the other ways are timed, at most."""
     longest_s: float = 180.0
     """Re-encoding is timed on a sample of the steps where all of them would take longer than this, in seconds."""
     sample: int = 20
@@ -84,6 +89,8 @@ def measure(options: Bench | None = None) -> dict[str, Any]:
     from oldham.backends.weights import locate
 
     options = options or Bench()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     files = locate(options.model)
     model, tokenizer = load_model(files, options.dtype), load_tokenizer(files.folder)
     machine = {
@@ -113,14 +120,17 @@ def _measure_trace(model: Any, tokenizer: Any, steps: int, options: Bench) -> di
     for method in ("packed", "reuse", "plain"):
         way(method, probes[:1])()  # what is done once a model
     forward()
-    some = _sample(probes, options, _timed(way("plain", probes[len(probes) // 2 :][:1])) * len(probes))
-    for n in range(max(options.repeats, options.slow_repeats)):
-        if n < options.repeats:
-            seconds["forward"].append(_timed(forward))
-            seconds["packed"].append(_timed(way("packed"), told, "packed"))
+    clock = _Clock(time.process_time if options.clock == "cpu" else time.perf_counter)
+    some = _sample(probes, options, clock.time(way("plain", probes[len(probes) // 2 :][:1]))[0] * len(probes))
+    for n in range(options.repeats):
+        for name, run in {"forward": forward, "packed": way("packed")}.items():
+            taken, told[name] = clock.time(run)
+            seconds[name].append(taken)
         if n < options.slow_repeats:
-            seconds["reuse"].append(_timed(way("reuse"), told, "reuse"))
-            seconds["encode"].append(_timed(way("plain", some), told, "encode") * len(probes) / len(some))
+            taken, told["reuse"] = clock.time(way("reuse"))
+            seconds["reuse"].append(taken)
+            taken, told["encode"] = clock.time(way("plain", some))
+            seconds["encode"].append(taken * len(probes) / len(some))
     timings = {name: Timing.of(taken) for name, taken in seconds.items()}
     packed = timings["packed"].median
     of_some = [told["packed"][probes.index(probe)] for probe in some]
@@ -175,13 +185,15 @@ def _sample(probes: list[Any], options: Bench, expected_s: float) -> list[Any]:
     return [probes[stream.randrange(a, b)] for a, b in zip(edges[:-1], edges[1:], strict=True)]
 
 
-def _timed(run: Callable[[], Any], into: dict[str, Any] | None = None, name: str = "") -> float:
-    start = time.perf_counter()
-    result = run()
-    taken = time.perf_counter() - start
-    if into is not None:
-        into[name] = result
-    return taken
+@dataclass(frozen=True)
+class _Clock:
+    now: Callable[[], float]
+
+    def time(self, run: Callable[[], Any]) -> tuple[float, Any]:
+        """Return the seconds that something takes, and what it returns."""
+        start = self.now()
+        result = run()
+        return self.now() - start, result
 
 
 def _apart(some: Sequence[Any], others: Sequence[Any]) -> float:
@@ -199,7 +211,10 @@ def show(result: dict[str, Any]) -> None:
     """Print what was measured."""
     machine = result["machine"]
     print(f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}")
-    print(f"{result['options']['model']}, {result['options']['dtype']}; load before: {machine['load_before']:.2f}")
+    of = result["options"]
+    print(
+        f"{of['model']}, {of['dtype']}; {of['clock']} seconds; load of the machine before: {machine['load_before']:.2f}"
+    )
     for trace in result["traces"]:
         print(f"\n{trace['steps']} steps, {trace['tokens']} tokens, a cue of {trace['cue_tokens']} tokens after each")
         names = {
@@ -229,10 +244,25 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--steps", type=int, nargs="+", default=[30, 200])
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--slow-repeats", type=int, default=3)
     options = parser.parse_args()
     for dtype in options.dtype:
-        show(measure(Bench(options.model, dtype, tuple(options.steps), options.repeats)))
+        show(
+            measure(
+                Bench(
+                    model=options.model,
+                    dtype=dtype,
+                    steps=tuple(options.steps),
+                    threads=options.threads,
+                    clock=options.clock,
+                    repeats=options.repeats,
+                    slow_repeats=options.slow_repeats,
+                )
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from oldham.prompts.base import CLAUSES, DEMONSTRATIONS, STRATEGIES, STRUCTURES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["pytester", "tiny_models"]
+pytest_plugins = ["pytester", "command_line", "tiny_models"]
 
 # pytest-socket guards this process; these keep the hub's clients in child processes offline too.
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1")

@@ -23,7 +23,7 @@ markers =
 @pytest.fixture
 def guarded(pytester: pytest.Pytester) -> pytest.Pytester:
     pytester.makeconftest(CONFTEST)
-    pytester.makepyfile(tiny_models="")  # the plugin the real conftest names
+    pytester.makepyfile(command_line="", tiny_models="")  # the plugins the real conftest names
     pytester.makeini(INI)
     # A torch that costs nothing: the guard looks at the name.
     pytester.mkdir("torch").joinpath("__init__.py").write_text("", encoding="utf-8")

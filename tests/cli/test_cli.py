@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Said
+    from command_line import Oldham
 
-    Oldham = Callable[..., Said]
     StudyFile = Callable[..., Path]
 
 

@@ -10,12 +10,9 @@ import pytest
 from oldham.judges.cards import CardCell, JudgeCard, LabelSource, card_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Said
-
-    Oldham = Callable[..., Said]
+    from command_line import Oldham
 
 N = 200
 

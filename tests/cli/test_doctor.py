@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from conftest import Said
+    from command_line import Oldham
 
-    Oldham = Callable[..., Said]
     StudyFile = Callable[..., Path]
 
 

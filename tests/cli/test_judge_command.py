@@ -16,9 +16,8 @@ import judge_double
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import Said
+    from command_line import Oldham
 
-    Oldham = Callable[..., Said]
     StudyFile = Callable[..., Path]
 
 

@@ -9,12 +9,9 @@ import pytest
 from oldham.judges.cards import read_card
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Said
-
-    Oldham = Callable[..., Said]
+    from command_line import Oldham
 
 REFUSAL = "I'm sorry, but I can't help with that."
 HELP = "Open the menu, choose the second entry, press save and wait until the light is green."

@@ -6,7 +6,7 @@ from oldham.benchmarks.base import BENCHMARKS
 from oldham.core.outcomes import Axis
 
 if TYPE_CHECKING:
-    from conftest import Oldham
+    from command_line import Oldham
 
 
 def test_benchmarks_are_listed_with_axis_size_and_what_they_were_checked_on(oldham: Oldham) -> None:

@@ -286,6 +286,11 @@ def test_an_adapter_written_anew_between_switches(tmp_path: Path, base: Path) ->
     assert bits(model) == bits(fresh(base, [adapter]))
     assert switch.switch([])
     assert bits(model) == bare
+    model, switch = switcher(base, [adapter])
+    assert switch.switch([])
+    save_adapter(base, tmp_path / "a", seed=2, r=2, target_modules=["v_proj"])
+    assert switch.switch([adapter])  # what it was at the start is no longer of any use
+    assert bits(model) == bits(fresh(base, [adapter]))
 
 
 def test_damaged_adapters_are_left_to_loading(base: Path, adapters: dict[str, Path], tmp_path: Path) -> None:
@@ -368,3 +373,34 @@ def test_the_draws_of_others_are_left_alone(base: Path, adapters: dict[str, Path
     before = torch.random.get_rng_state()
     assert switch.switch([adapters["everywhere"]])
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_models_on_one_base_are_switched_silently(
+    base: Path, adapters: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from oldham.backends.loading import adapter_switch, load_model, switch_adapters
+    from oldham.backends.weights import ModelFiles
+
+    files = ModelFiles(base, (adapters["everywhere"],))
+    other = ModelFiles(save_base(tmp_path / "other", "qwen3"), ())
+    model = load_model(files, "bfloat16")
+    switch = adapter_switch(model, files)
+    capfd.readouterr()
+    assert switch_adapters(switch, ModelFiles(base, (adapters["dora"],)))
+    assert capfd.readouterr() == ("", "")
+    assert bits(model) == bits(fresh(base, [adapters["dora"]]))
+    assert not switch_adapters(switch, other)
+    assert switch_adapters(switch, files)
+    assert bits(model) == bits(fresh(base, [adapters["everywhere"]]))
+
+
+@pytest.mark.slow
+def test_the_shipped_doses() -> None:
+    from oldham.backends.loading import adapter_switch, load_model, switch_adapters
+    from oldham.backends.weights import aliases, locate
+
+    model = load_model(locate(aliases()[-1]), "bfloat16")
+    switch = adapter_switch(model, locate(aliases()[-1]))
+    for name in aliases():
+        assert switch_adapters(switch, locate(name))
+        assert bits(model) == bits(load_model(locate(name), "bfloat16"))

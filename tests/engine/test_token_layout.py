@@ -1,11 +1,24 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from byte_codec import ByteCodec
 from oldham.core.errors import DataError
-from oldham.engine.token_layout import Positions, places_of, row_table, token_layout, token_starts
+from oldham.engine.token_layout import (
+    Positions,
+    TokenOffsets,
+    places_of,
+    row_table,
+    token_layout,
+    token_offsets,
+    token_starts,
+)
 from stored_texts import spell, stored
 
+TEXTS = st.lists(st.sampled_from([*"ab \n.", "é", "…", "你", "👩‍🚀", "\ufffd"]), max_size=60).map("".join)
+PLACES = st.lists(st.integers(min_value=0, max_value=400), max_size=60)
 PIECES = {0: "a", 1: "bc", 2: b"\xf0\x9f", 3: b"\x98\x80", 4: " d"}
 
 
@@ -32,6 +45,74 @@ def test_a_tokenizer_that_drops_the_first_space() -> None:
 
 def test_a_text_that_ends_within_a_character() -> None:
     assert token_starts([1, 2], by_bytes) == [0, 2]
+
+
+@given(TEXTS, PLACES)
+def test_every_place_between_tokens_is_exact(text: str, places: list[int]) -> None:
+    codec = ByteCodec.cutting(text, places)
+    offsets = token_offsets(codec.ids, text, codec.decode)
+    assert offsets is not None
+    for tokens, characters in zip(offsets.tokens, offsets.characters, strict=True):
+        assert codec.decode(codec.ids[:tokens]) == text[:characters]
+    whole = [
+        count
+        for count in range(len(codec.ids) + 1)
+        if not codec.decode(codec.ids[:count]).endswith("\ufffd")  # ends in a whole character
+    ]
+    assert set(whole) <= set(offsets.tokens), "no place is left out at which the text so far is whole"
+
+
+def test_tokens_that_do_not_spell_the_text_have_no_offsets() -> None:
+    codec = ByteCodec([b"One", b" two"])
+    assert token_offsets((0, 1), "One two", codec.decode) is not None
+    assert token_offsets((0, 1), "One three", codec.decode) is None
+    assert token_offsets((0,), "One two", codec.decode) is None
+
+
+def test_what_follows_the_text_is_left_out() -> None:
+    codec = ByteCodec([b"One", b"<end>"])
+    assert token_offsets((0, 1), "One", codec.decode) == TokenOffsets((0, 1), (0, 3))
+
+
+def test_a_tokenizer_that_drops_the_first_space_is_followed() -> None:
+    pieces = [" One", " two", " three"]
+
+    def decode(ids: tuple[int, ...]) -> str:
+        return "".join(pieces[token] for token in ids).removeprefix(" ")
+
+    offsets = token_offsets((0, 1, 2), "One two three", decode)
+    assert offsets == TokenOffsets((0, 1, 2, 3), (0, 3, 7, 13))
+
+
+def numbered(ids: tuple[int, ...]) -> str:
+    """Write each token behind its place, so that no token can be decoded without all before it."""
+    return "".join(f"{place}{'abc'[token]}" for place, token in enumerate(ids))
+
+
+def test_a_tokenizer_that_needs_all_tokens_before_is_followed() -> None:
+    assert token_offsets((2, 1, 0), "0c1b2a", numbered) == TokenOffsets((0, 1, 2, 3), (0, 2, 4, 6))
+    assert token_offsets((2, 1, 0), "0c1b2", numbered) is None, "no token ends there"
+    assert token_starts((2, 1, 0), numbered) == [0, 2, 4]
+
+
+@given(TEXTS, PLACES)
+def test_tokens_start_at_the_last_whole_place(text: str, places: list[int]) -> None:
+    codec = ByteCodec.cutting(text, places)
+    offsets = token_offsets(codec.ids, text, codec.decode)
+    assert offsets is not None
+    starts = token_starts(codec.ids, codec.decode)
+    assert len(starts) == len(codec.ids)
+    assert starts == sorted(starts)
+    assert {c for t, c in zip(offsets.tokens, offsets.characters, strict=True) if t < len(starts)} == set(starts)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=3), max_size=12))
+def test_tokens_of_broken_characters_start_somewhere(pieces: list[bytes]) -> None:
+    codec = ByteCodec(pieces)
+    starts = token_starts(codec.ids, codec.decode)
+    assert len(starts) == len(pieces)
+    assert starts == sorted(starts)
+    assert all(0 <= start <= len(codec.decode(codec.ids)) for start in starts)
 
 
 def test_forced_text_is_no_part() -> None:

@@ -202,23 +202,23 @@ def test_openings_that_overlap_are_left_out_and_said(load: Callable[..., Any]) -
     both = Openings(
         refusing=("I", "nothing at all", "No, thanks"), complying=("I can", "nothing", "No, thanks, but yes")
     )
-    told = opening_tokens(both, codec, after_space=True)
+    told = opening_tokens(both, codec, ("",))
     assert told.refusing == (tuple(codec.encode("nothing at all")),), "what begins the other list's is vague"
     assert told.complying == (tuple(codec.encode("I can")), tuple(codec.encode("No, thanks, but yes")))
     assert len(told.notes) == 3
     shared = Openings(refusing=("three and", "not"), complying=("three four", "yes"))
-    told = opening_tokens(shared, codec, after_space=True)
+    told = opening_tokens(shared, codec, ("",))
     first = {codec.encode(text)[0] for text in ("three and", "three four")}
     assert len(first) == 1
     assert not first & {*told.refusing_first, *told.complying_first}
     assert "First tokens of both lists" in told.notes[0]
     with pytest.raises(ConfigError, match="refusing openings"):
-        opening_tokens(Openings(refusing=("I",), complying=("I can",)), codec, after_space=True)
+        opening_tokens(Openings(refusing=("I",), complying=("I can",)), codec, ("",))
 
 
 def test_an_opening_is_counted_once(load: Callable[..., Any]) -> None:
     codec = Case(load()).chat.codec
-    told = opening_tokens(Openings(refusing=("not", "not at all"), complying=("yes",)), codec, after_space=False)
+    told = opening_tokens(Openings(refusing=("not", "not at all"), complying=("yes",)), codec)
     assert told.refusing == (tuple(codec.encode(" not")),)
 
 

@@ -3,13 +3,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from byte_codec import ByteCodec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from byte_codec import ByteCodec
 from oldham.core.errors import ConfigError
 from oldham.core.thinking import Span
-from oldham.trajectories.offsets import TokenOffsets, token_offsets
+from oldham.engine.token_layout import token_offsets
 from oldham.trajectories.steps import StepOptions, cut, sentence_ends
 
 PIECES = [*"ab C1.?!:;,\n\t-*\"'()", "é", "…", "。", "你", "👩‍🚀", "\ufffd", "Dr.", "e.g.", " 3.5 "]
@@ -21,21 +21,6 @@ SIZES = st.tuples(st.integers(1, 15), st.integers(15, 40))
 def sentences(text: str, shortest: int = 1, longest: int = 600) -> list[str]:
     ends = sentence_ends(text, StepOptions(shortest, longest))
     return [text[a:b] for a, b in itertools.pairwise([0, *ends])]
-
-
-@given(TEXTS, PLACES)
-def test_every_place_between_tokens_is_exact(text: str, places: list[int]) -> None:
-    codec = ByteCodec.cutting(text, places)
-    offsets = token_offsets(codec.ids, text, codec.decode)
-    assert offsets is not None
-    for tokens, characters in zip(offsets.tokens, offsets.characters, strict=True):
-        assert codec.decode(codec.ids[:tokens]) == text[:characters]
-    whole = [
-        count
-        for count in range(len(codec.ids) + 1)
-        if not codec.decode(codec.ids[:count]).endswith("\ufffd")  # ends in a whole character
-    ]
-    assert set(whole) <= set(offsets.tokens), "no place is left out at which the text so far is whole"
 
 
 @given(TEXTS, PLACES, st.integers(0, 400), st.integers(0, 400), SIZES)
@@ -127,28 +112,6 @@ def test_a_token_that_reaches_into_the_answer_belongs_to_no_step() -> None:
     steps = cut(text, Span(0, text.index("Final")), offsets, StepOptions(1))
     assert steps[-1].end == text.index("Final"), "its space is in the trace"
     assert steps[-1].token_end == 3, "its word is not"
-
-
-def test_tokens_that_do_not_spell_the_text_have_no_offsets() -> None:
-    codec = ByteCodec([b"One", b" two"])
-    assert token_offsets((0, 1), "One two", codec.decode) is not None
-    assert token_offsets((0, 1), "One three", codec.decode) is None
-    assert token_offsets((0,), "One two", codec.decode) is None
-
-
-def test_what_follows_the_text_is_left_out() -> None:
-    codec = ByteCodec([b"One", b"<end>"])
-    assert token_offsets((0, 1), "One", codec.decode) == TokenOffsets((0, 1), (0, 3))
-
-
-def test_a_tokenizer_that_drops_the_first_space_is_followed() -> None:
-    pieces = [" One", " two", " three"]
-
-    def decode(ids: tuple[int, ...]) -> str:
-        return "".join(pieces[token] for token in ids).removeprefix(" ")
-
-    offsets = token_offsets((0, 1, 2), "One two three", decode)
-    assert offsets == TokenOffsets((0, 1, 2, 3), (0, 3, 7, 13))
 
 
 @pytest.mark.parametrize("limits", [(0, 5), (6, 5)])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Oldham = Callable[..., Any]
+    from command_line import Oldham
 
 STUDY = """\
 name: small

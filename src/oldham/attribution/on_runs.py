@@ -24,7 +24,7 @@ from oldham.engine.anatomy import anatomy_of
 from oldham.engine.hooks import SITES, Point
 from oldham.engine.token_layout import Positions, Where
 from oldham.studies.observations import load_observations
-from oldham.trajectories.openings import read_openings
+from oldham.trajectories.openings import opening_tokens, read_openings
 from oldham.trajectories.steps import sentence_ends
 
 if TYPE_CHECKING:
@@ -327,10 +327,9 @@ def _store(run_dir: Path, arm: str, generations: Mapping[str, Generation], folde
 
 
 def _first_tokens(codec: TokenizerCodec) -> tuple[int, ...]:
-    """Return the first tokens of refusing and complying openings, with a space before them and without."""
-    openings = read_openings()
-    words = (*openings.refusing, *openings.complying)
-    return tuple(sorted({codec.encode(before + text)[0] for text in words for before in ("", " ")}))
+    """Return the tokens that begin refusing openings only or complying ones only, after a space and without."""
+    openings = opening_tokens(read_openings(), codec, ("", " "))
+    return tuple(sorted({*openings.refusing_first, *openings.complying_first}))
 
 
 def _steps(generation: Generation) -> list[int]:

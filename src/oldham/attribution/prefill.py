@@ -246,8 +246,7 @@ def refusing_openings(codec: Codec) -> tuple[tuple[int, ...], ...]:
     Args:
         codec: The tokenizer.
     """
-    openings = read_openings().model_copy(update={"leads": _LEADS})
-    return opening_tokens(openings, codec, after_space=False).refusing
+    return opening_tokens(read_openings(), codec, _LEADS).refusing
 
 
 def log_odds(log_probabilities: Sequence[float]) -> float:

@@ -25,7 +25,11 @@ def describe(result: ProbeResult) -> str:
     Args:
         result: Of one arm.
     """
-    lines = [f"Refusal probes of the arm `{result.arm}`: {result.counted}", ""]
+    lines = [
+        f"Refusal probes of the arm `{result.arm}`: {result.counted}",
+        "Intervals are over prompts, with the probes as fitted; whether a probe tells anything, shuffled labels say.",
+        "",
+    ]
     for position in dict.fromkeys(score.position for score in result.scores):
         mine = [score for score in result.scores if score.position == position]
         lines += [f"{position}: {mine[0].n_refused} of {mine[0].n} refused", _HEAD]

@@ -37,8 +37,10 @@ def load_model(files: ModelFiles, dtype: str) -> Any:
     kind = getattr(torch, dtype)
     model = _read_model(files.folder, torch.float32 if files.adapters else kind)
     model = _merge(model, files.adapters)
+    if files.adapters:
+        _cast(model, kind)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device=device, dtype=kind).eval().requires_grad_(requires_grad=False)
+    return model.to(device=device).eval().requires_grad_(requires_grad=False)
 
 
 def adapter_switch(model: Any, files: ModelFiles) -> AdapterSwitch:
@@ -91,6 +93,19 @@ def _read_model(folder: Path, dtype: torch.dtype) -> Any:
             return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
     except Exception as error:  # damaged files surface as errors of half a dozen libraries
         raise unloadable("model", folder, error) from error
+
+
+def _cast(model: Any, kind: torch.dtype) -> None:
+    """Give every tensor the number format it would have had, had the model been made in this one.
+
+    Not all of them change: rounded to bfloat16, the frequencies of rotary positions would put far positions in the
+    wrong place, and models make them in float32.
+    """
+    with torch.device("meta"), quiet():
+        like = type(model)._from_config(model.config, dtype=kind)
+    wanted = {name: tensor.dtype for name, tensor in (*like.named_parameters(), *like.named_buffers())}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        tensor.data = tensor.data.to(wanted.get(name, tensor.dtype))
 
 
 def _merge(model: Any, adapters: Sequence[Path]) -> Any:

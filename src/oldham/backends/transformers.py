@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from oldham.backends.base import Backend, failed
+from oldham.backends.base import Backend, backend_for, failed
 from oldham.backends.chat import ChatFormat, TokenizerCodec, recorded
 from oldham.backends.turns import Turn
 from oldham.backends.weights import CODE_VERSION, chat_template, identify, locate
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from oldham.backends.turns import TurnResult
     from oldham.backends.weights import ModelFiles
     from oldham.core.steering import SteeringSpec
+    from oldham.engine.adapters import AdapterSwitch
     from oldham.engine.batching import BatchCounts, Batcher
     from oldham.engine.passes import PackedModel
     from oldham.engine.rows import Row
@@ -57,6 +58,7 @@ class TransformersBackend(Backend):
         self._chat = ChatFormat(tokenizer, template, self._codec)
         self.counts: BatchCounts | None = None
         """What was computed and what was shared so far; None before the first request, or in whole batches."""
+        self._adapters: AdapterSwitch | None = None
         self._packed: PackedModel | None = None
         self._slow_because: str | None = None
 
@@ -76,10 +78,27 @@ class TransformersBackend(Backend):
             files = _located(model)
             known = identify(files, _NAME)
             template = chat_template(files.folder)
-            from oldham.backends.loading import load_model  # torch: seconds a wrong name need not wait
+            from oldham.backends.loading import adapter_switch, load_model  # torch: seconds a wrong name need not wait
             from oldham.backends.tokenizers import load_tokenizer
 
-            return cls(load_model(files, known.dtype), load_tokenizer(files.folder), template, known)
+            loaded = load_model(files, known.dtype)
+            backend = cls(loaded, load_tokenizer(files.folder), template, known)
+            backend._adapters = adapter_switch(loaded, files)
+            return backend
+
+    def switch(self, model: str, server: ServerOptions | None = None) -> bool:
+        """Become another dose of the same base. See `Backend.switch`."""
+        if self._adapters is None or backend_for(model) is not TransformersBackend:
+            return False
+        with _libraries():
+            files = _located(model)
+            known = identify(files, _NAME)
+            from oldham.backends.loading import switch_adapters
+
+            if known.dtype != self._fingerprint.dtype or not switch_adapters(self._adapters, files):
+                return False
+        self._fingerprint, self._packed, self._slow_because = known, None, None
+        return True
 
     @property
     def fingerprint(self) -> ModelFingerprint:
@@ -198,7 +217,7 @@ class TransformersBackend(Backend):
         """Free the model's memory."""
         import torch
 
-        self.model = None
+        self.model = self._adapters = self._packed = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -96,6 +96,7 @@ class AdapterSwitch:
         except _NotSwitchableError:
             return False
         self._now, self._changed, self._is_first = wanted, after.modules, False
+        self._stamps = {path: stamp for path, stamp in self._stamps.items() if path.parent == self.folder}
         return True
 
     def _read_files(self) -> list[Path]:

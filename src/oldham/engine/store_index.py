@@ -127,7 +127,7 @@ class Index:
         if any(getattr(model, name) != getattr(self.model, name) for name in _DECIDING):
             unlike = ", ".join(name for name in _DECIDING if getattr(model, name) != getattr(self.model, name))
             raise ModelError(
-                f"The activations here are another model's: the {unlike} differ.",
+                f"The activations here are another model's, with other {unlike}.",
                 remedy="Give the model that they were computed with, or another folder.",
             )
         settings = {

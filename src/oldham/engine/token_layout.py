@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -36,8 +36,6 @@ PARTS: Final = ("prompt", "trace", "answer", "other")
 """What the part of a row is called, by its number."""
 
 _CUT_CHARACTER: Final = "\N{REPLACEMENT CHARACTER}"
-_LONGEST_CHARACTER: Final = 8
-"""Tokens that one character may be spread over; four bytes are the most that UTF-8 has, the rest is margin."""
 
 
 class Positions(Record):
@@ -47,6 +45,35 @@ class Positions(Record):
     """All of these together; what a generation does not have is left out of it."""
     every: int = Field(default=1, ge=1)
     """Of `all`, `trace` and `answer` only each so-manieth token, the first one always."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOffsets:
+    """The places between tokens at which the text so far ends in a whole character.
+
+    A token that holds a part of a character ends at no such place.
+    """
+
+    tokens: tuple[int, ...]
+    """How many tokens lie before each place, strictly rising, from 0."""
+    characters: tuple[int, ...]
+    """How many characters lie before each place, never falling; the last is the length of the text."""
+
+    def from_character(self, character: int) -> int:
+        """Return the first place at or after a character, as an index into `tokens` and `characters`.
+
+        Args:
+            character: An offset into the text, 0 to its length.
+        """
+        return bisect_left(self.characters, character)
+
+    def until_character(self, character: int) -> int:
+        """Return the last place at or before a character, as an index into `tokens` and `characters`.
+
+        Args:
+            character: An offset into the text, 0 to its length.
+        """
+        return bisect_right(self.characters, character) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +194,27 @@ def row_table(layout: TokenLayout, places: Sequence[int]) -> list[tuple[int, int
     ]
 
 
+def token_offsets(ids: Sequence[int], text: str, decode: Decode) -> TokenOffsets | None:
+    """Map tokens to the text that was stored with them.
+
+    The text is never searched and nothing is encoded: tokens are decoded one after the other, each behind the one
+    before it (some tokenizers write a token differently at the start of a text), and every piece has to be what the
+    text goes on with. Where that fails, every prefix is decoded, which is slow.
+
+    Args:
+        ids: The tokens as generated; what follows the end of the text, such as the one that ended a turn, is left out.
+        text: What they were stored as.
+        decode: Of the tokenizer that wrote them.
+
+    Returns:
+        The map, or None where the tokens do not spell the text.
+    """
+    offsets = _by_pieces(ids, text, decode)
+    if offsets is None and decode(ids).startswith(text):
+        offsets = _by_prefixes(ids, text, decode)
+    return offsets if offsets is not None and offsets.characters[-1] == len(text) else None
+
+
 def token_starts(ids: Sequence[int], decode: Decode) -> list[int]:
     """Return the character at which each token starts in the text of all of them.
 
@@ -175,32 +223,45 @@ def token_starts(ids: Sequence[int], decode: Decode) -> list[int]:
         decode: Of their tokenizer.
 
     Returns:
-        One offset a token, never falling. Tokens that are pieces of one character start where it starts.
+        One offset a token, never falling. Tokens that are pieces of one character start where its first one starts.
     """
     text = decode(ids)
-    starts: list[int] = []
-    end = 0
-    while len(starts) < len(ids):
-        begin = len(starts)
-        for stop in range(begin + 1, min(begin + _LONGEST_CHARACTER, len(ids)) + 1):
-            piece = decode(ids[begin:stop])
-            if not piece.endswith(_CUT_CHARACTER) and text.startswith(piece, end):
-                starts += [end] * (stop - begin)
-                end += len(piece)
-                break
-        else:
-            return _starts_by_prefix(ids, text, decode)
-    return starts if end == len(text) else _starts_by_prefix(ids, text, decode)
+    offsets = _by_pieces(ids, text, decode) or _by_prefixes(ids, text, decode)
+    return [offsets.characters[bisect_right(offsets.tokens, number) - 1] for number in range(len(ids))]
 
 
-def _starts_by_prefix(ids: Sequence[int], text: str, decode: Decode) -> list[int]:
-    """Decode every prefix: slow, and right for tokenizers that write a token differently at the start of a text."""
-    starts = [0]
-    for stop in range(1, len(ids)):
-        before = decode(ids[:stop])
-        whole = before if text.startswith(before) else before.rstrip(_CUT_CHARACTER)
-        starts.append(max(starts[-1], len(whole)))
-    return starts
+def _by_pieces(ids: Sequence[int], text: str, decode: Decode) -> TokenOffsets | None:
+    """Decode each token behind the one before it; None where the pieces are not the text."""
+    tokens, characters = [0], [0]
+    context = last = at = 0
+    for count in range(1, len(ids) + 1):
+        if at == len(text):
+            break
+        before = decode(ids[context:last])
+        piece = decode(ids[context:count])[len(before) :]
+        if not text.startswith(piece, at):
+            # Up to its last bytes a character decodes to the sign for a broken one: later tokens complete it.
+            if piece.endswith(_CUT_CHARACTER) and text.startswith(piece.rstrip(_CUT_CHARACTER), at):
+                continue
+            return None
+        at += len(piece)
+        tokens.append(count)
+        characters.append(at)
+        context, last = (last, count) if piece else (context, count)
+    return TokenOffsets(tuple(tokens), tuple(characters)) if at == len(text) else None
+
+
+def _by_prefixes(ids: Sequence[int], text: str, decode: Decode) -> TokenOffsets:
+    """Decode every prefix: right for tokenizers that write a token by more than the one before it."""
+    tokens, characters = [0], [0]
+    for count in range(1, len(ids) + 1):
+        if characters[-1] == len(text):
+            break
+        before = decode(ids[:count])
+        if text.startswith(before) and len(before) >= characters[-1]:
+            tokens.append(count)
+            characters.append(len(before))
+    return TokenOffsets(tuple(tokens), tuple(characters))
 
 
 def _within(own: Sequence[int], starts: Sequence[int], n_prompt: int, span: Span | None) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from oldham.core.records import Record
 from oldham.core.yaml_io import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from oldham.backends.turns import Codec
@@ -91,7 +92,7 @@ class OpeningTokens:
     """What was left out and why, a sentence each."""
 
 
-def opening_tokens(openings: Openings, codec: Codec, *, after_space: bool) -> OpeningTokens:
+def opening_tokens(openings: Openings, codec: Codec, leads: Sequence[str] | None = None) -> OpeningTokens:
     """Write openings in a tokenizer's tokens.
 
     Left out are: an opening that goes on from another one of its list, whose probability holds it already; one with
@@ -100,14 +101,15 @@ def opening_tokens(openings: Openings, codec: Codec, *, after_space: bool) -> Op
     Args:
         openings: The openings.
         codec: The tokenizer.
-        after_space: The words before the answer end in white space, so that no lead is needed.
+        leads: What may stand before an opening; None for the leads of `openings`. After words that end in white space
+            it is `("",)`: no lead is needed.
 
     Raises:
         ConfigError: Nothing is left of a list.
     """
-    leads = ("",) if after_space else openings.leads
+    before = openings.leads if leads is None else leads
     written = {
-        name: {tuple(codec.encode(lead + text)): text for text in texts for lead in leads}
+        name: {tuple(codec.encode(lead + text)): text for text in texts for lead in before}
         for name, texts in (("refusing", openings.refusing), ("complying", openings.complying))
     }
     notes: list[str] = []
@@ -122,7 +124,7 @@ def opening_tokens(openings: Openings, codec: Codec, *, after_space: bool) -> Op
         if not kept[name]:
             raise ConfigError(
                 f"This tokenizer cannot tell the {name} openings from the {other} ones.",
-                remedy="Give longer or other ones: --openings FILE.",
+                remedy="Give longer or other ones (oldham trace --openings FILE), or take another model.",
             )
     first = {name: dict.fromkeys(ids[0] for ids in kept[name]) for name in kept}
     shared = [token for token in first["refusing"] if token in first["complying"]]

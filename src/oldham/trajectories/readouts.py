@@ -24,7 +24,7 @@ import numpy as np
 from oldham.backends.turns import Turn
 from oldham.core.errors import DataError
 from oldham.core.thinking import ThinkingState
-from oldham.trajectories.offsets import token_offsets
+from oldham.engine.token_layout import token_offsets
 from oldham.trajectories.openings import Openings, opening_tokens, read_openings
 from oldham.trajectories.steps import StepOptions, cut
 
@@ -209,7 +209,7 @@ def prepare(
         ids=(*prompt, *output[: steps[-1].token_end]),
         steps=steps,
         cues=tuple(cues),
-        openings=opening_tokens(options.openings, codec, after_space=spaced),
+        openings=opening_tokens(options.openings, codec, ("",) if spaced else None),
         answers=tuple(answers),
         answer_ids=tuple(tuple(codec.encode(lead + answer)) for answer in answers),
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from oldham.core.thinking import Span
-    from oldham.trajectories.offsets import TokenOffsets
+    from oldham.engine.token_layout import TokenOffsets
 
 STEPS_VERSION: Final = 1
 """Raised whenever the same trace could be cut in other places."""
