@@ -49,7 +49,8 @@ class PackedOptions:
 
     memory_gib: float = 1.0
     """What the forward passes may take beside the model, in GiB: activations, logits, masks, and, for a text that does
-    not go through at once, its keys and values. An estimate; `plain` does not keep to it."""
+    not go through at once, its keys and values. An estimate of what tensors hold: a C library that keeps freed memory
+    (glibc) may hold half as much again. `plain` does not keep to it."""
     layers: tuple[int, ...] = ()
     """Layers whose states are read at the cue's last token: the residual stream after them, before the final norm. From
     0, or from -1 backwards."""
@@ -77,8 +78,9 @@ def read_packed(
 ) -> PackedReading:
     """Read what a model says after each of many cues, put after different prefixes of one text.
 
-    Hooks and adapters on the model are in force. Before a method is used on a model for the first time, it is compared
-    with plain forward passes on a short sample. A reading does not depend on the other probes, up to rounding.
+    Hooks and adapters on the model are in force; a hook must act on each token by itself, for the tokens of other probes
+    stand beside a probe's own. Before a method is used on a model for the first time, it is compared with plain forward
+    passes on a short sample. A reading does not depend on the other probes, up to rounding.
 
     Args:
         model: A causal language model of transformers in evaluation mode, or one that PEFT wrapped.
