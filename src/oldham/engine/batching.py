@@ -191,7 +191,8 @@ class Batcher:
         started = time.perf_counter()
         assert self._slots is not None
         try:
-            logits = self.model(pieces, self._slots, wanted or [0])
+            with self.model.prepared():
+                logits = self.model(pieces, self._slots, wanted or [0])
         except (RuntimeError, MemoryError) as error:  # torch reports a lack of memory as either
             self._halve(error, finished)
             return

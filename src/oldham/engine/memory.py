@@ -45,10 +45,11 @@ def kv_budget_gib(device: torch.device, environment: Mapping[str, str] = os.envi
         return budget
     if device.type == "cuda":
         return float(_SHARE_GPU * torch.cuda.mem_get_info(device)[0] / 2**30)
-    return _SHARE_CPU * _available_gib()
+    return _SHARE_CPU * available_gib()
 
 
-def _available_gib() -> float:
+def available_gib() -> float:
+    """Return how much of the machine's memory is available, in GiB; a guess where the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) / 2**20

@@ -78,7 +78,7 @@ def read_packed(
 ) -> PackedReading:
     """Read what a model says after each of many cues, put after different prefixes of one text.
 
-    Hooks and adapters on the model are in force; a hook must act on each token by itself, for the tokens of other probes
+    Hooks and adapters on the model are in force; a hook must act on each token by itself, for tokens of other probes
     stand beside a probe's own. Before a method is used on a model for the first time, it is compared with plain forward
     passes on a short sample. A reading does not depend on the other probes, up to rounding.
 

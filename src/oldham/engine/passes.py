@@ -9,10 +9,12 @@ import torch
 
 from oldham.engine.attention import BLOCK, Layout, Piece, attending
 from oldham.engine.errors import UnsupportedModelError
+from oldham.engine.linears import RearrangedLinears
 from oldham.engine.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
 _WHOLE: Final = 16
 _AGREEMENT: Final = 0.1
@@ -36,13 +38,19 @@ class PackedModel:
             if name not in inspect.signature(inner.forward).parameters:
                 raise UnsupportedModelError(f"The model's forward pass takes no `{name}`.")
         self.resolution = float(torch.finfo(model.dtype).eps)
+        self._logits = torch.empty(0, 0, device=model.device)
         self.bytes_per_token = self._check()
+        self._linears = RearrangedLinears(model)
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         device: torch.device = self.model.device
         return device
+
+    def prepared(self) -> AbstractContextManager[None]:
+        """Make passes faster for a while, in which the weights must not change; none of their numbers changes."""
+        return self._linears.used()
 
     def __call__(self, pieces: Sequence[Piece], slots: Slots, wanted: Sequence[int]) -> torch.Tensor:
         """Make one forward pass.
@@ -53,7 +61,7 @@ class PackedModel:
             wanted: Places in the pieces' joined tokens whose logits are returned, at least one.
 
         Returns:
-            Float32, shape (wanted, vocabulary).
+            Float32, shape (wanted, vocabulary); the next pass writes over it.
 
         Raises:
             RuntimeError: The forward pass failed, for example for want of memory.
@@ -73,7 +81,9 @@ class PackedModel:
                 # and for a view of a batch torch 2.13 copies the output matrix before it multiplies.
                 logits_to_keep=torch.tensor(last, device=device),
             ).logits
-        return logits[0, : len(wanted)].float()
+        if self._logits.shape[0] < len(last) or self._logits.shape[1:] != logits.shape[2:]:
+            self._logits = torch.empty(logits.shape[1:], device=device)
+        return self._logits[: len(wanted)].copy_(logits[0, : len(wanted)])
 
     @torch.inference_mode()
     def _check(self) -> int:
@@ -83,7 +93,7 @@ class PackedModel:
         slots = Slots(self.device, 3, 2 * BLOCK)
         try:
             self([Piece(0, 0, long[:-9]), Piece(2, 0, short[:-2])], slots, [0])
-            both = self([Piece(2, 9, short[9:10], drawn=True), Piece(0, BLOCK, long[BLOCK:])], slots, [9])
+            both = self([Piece(2, 9, short[9:10], drawn=True), Piece(0, BLOCK, long[BLOCK:])], slots, [9]).clone()
             last = self([Piece(2, 10, short[10:], drawn=True)], slots, [0])
         except UnsupportedModelError:
             raise

@@ -88,8 +88,8 @@ class Slots:
 def _zeros(size: int) -> torch.Tensor:
     """Return zeroed bytes in large pages where the system has them.
 
-    The system hands out and zeroes a page when it is first written, so room that no row reaches takes no memory. A row's
-    tokens lie far apart in it: with pages of 4 KiB that costs more time than attention does.
+    The system hands out a page when it is first written, and a row's tokens lie far apart: with pages of 4 KiB that
+    takes longer than attention does.
     """
     room = mmap.mmap(-1, size)
     if hasattr(mmap, "MADV_HUGEPAGE"):
