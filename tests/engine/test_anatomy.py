@@ -180,7 +180,7 @@ def test_a_second_module_that_could_be_the_out_projection_is_refused() -> None:
     from oldham.engine.anatomy import anatomy_of
 
     model = random_model("llama")
-    model.model.layers[2].self_attn.gate_proj = nn.Linear(32, 32)
+    model.model.layers[2].self_attn.gate_proj = nn.Linear(64, 64)
     with pytest.raises(ModelError, match="2 modules that could be the projection"):
         anatomy_of(model)
 

@@ -362,7 +362,7 @@ def test_a_block_that_is_given_its_input_by_name_is_hooked_all_the_same(llama: A
     from oldham.engine.hooks import hooked
 
     block = llama.model.layers[1]
-    stream = torch.randn(1, 5, 32, generator=torch.Generator().manual_seed(0))
+    stream = torch.randn(1, 5, 64, generator=torch.Generator().manual_seed(0))
     rotation = llama.model.rotary_emb(stream, position_ids=torch.arange(5)[None])
     with torch.no_grad():
         wanted = block(stream + 1, position_embeddings=rotation)
