@@ -12,13 +12,16 @@ import pytest
 from pydantic import ValidationError
 
 from oldham.core.errors import ConfigError, DataError
-from oldham.training.config import SFTSettings
 from oldham.training.examples import build_examples
-from oldham.training.sft import dose_dir, run_sft
+from oldham.training.methods import METHODS, SFTSettings, TrainingSettings
+from oldham.training.recipes import load_runs
+from oldham.training.run import dose_dir, run_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+SFT_ALONE = set(SFTSettings.model_fields) - set(TrainingSettings.model_fields)
 
 
 def settings(**changes: Any) -> SFTSettings:
@@ -119,14 +122,14 @@ def test_a_rule_of_our_own_is_told_in_its_own_words(tmp_path: Path, line: str, s
     path = tmp_path / "sft.yaml"
     path.write_text(f"name: x\nmodel: smollm2\nsteps: 6\n{line}\n")
     with pytest.raises(ConfigError) as caught:
-        SFTSettings.load(path)
+        load_runs("sft", str(path))
     assert caught.value.message == says
 
 
 def test_a_directory_belongs_to_one_set_of_settings(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text(json.dumps({"identity": "another"}))
     with pytest.raises(ConfigError, match="other settings"):
-        run_sft(settings(), tmp_path)
+        run_training(settings(), tmp_path)
 
 
 def weights(folder: Path) -> dict[str, list[float]]:
@@ -139,21 +142,21 @@ def weights(folder: Path) -> dict[str, list[float]]:
 def test_a_run_keeps_its_doses_and_is_not_trained_twice(tmp_path: Path, tiny_model: Callable[..., Path]) -> None:
     told = settings(model=f"path:{tiny_model()}", doses=[2])
     seen: list[tuple[str, int]] = []
-    result = run_sft(told, tmp_path / "run", progress=lambda at: seen.append((at.phase, at.step)))
+    result = run_training(told, tmp_path / "run", progress=lambda at: seen.append((at.phase, at.step)))
     assert list(result.doses) == [2, 6]
     assert weights(result.doses[2]) != weights(result.doses[6])
     assert [step for phase, step in seen if phase == "training"] == [1, 2, 3, 4, 5, 6]
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["n_examples"] == 12
     assert set(manifest["adapters"]) == {"step-000002", "step-000006"}
-    assert run_sft(told, tmp_path / "run").reused
+    assert run_training(told, tmp_path / "run").reused
 
 
 @pytest.mark.model
 def test_training_goes_on_from_an_adapter(tmp_path: Path, tiny_model: Callable[..., Path]) -> None:
     base = f"path:{tiny_model()}"
-    first = run_sft(settings(model=base, steps=2), tmp_path / "first").doses[2]
-    second = run_sft(settings(model=f"{base}+{first}", steps=1, learning_rate=1e-9), tmp_path / "second").doses[1]
+    first = run_training(settings(model=base, steps=2), tmp_path / "first").doses[2]
+    second = run_training(settings(model=f"{base}+{first}", steps=1, learning_rate=1e-9), tmp_path / "second").doses[1]
     one, two = weights(first), weights(second)
     assert all(two[name] == pytest.approx(values, abs=1e-6) for name, values in one.items())
 
@@ -161,11 +164,11 @@ def test_training_goes_on_from_an_adapter(tmp_path: Path, tiny_model: Callable[.
 @pytest.mark.model
 def test_the_loss_sees_the_answer_only(tmp_path: Path, tiny_model: Callable[..., Path]) -> None:
     """A second run whose prompts are different text and whose answers are equal has a label for the answers alone."""
-    from oldham.training.trainer import make_trainer
+    from oldham.training.trainers import make_trainer
 
     told = settings(model=f"path:{tiny_model()}", max_length=256)
     rows = build_examples(told)
-    trainer, tokenizer = make_trainer(told, tmp_path, rows, lambda _: None)
+    trainer, tokenizer = make_trainer(told, tmp_path, rows)
     for example, encoded in zip(rows, trainer.train_dataset, strict=True):
         kept = [token for token, label in zip(encoded["input_ids"], encoded["labels"], strict=True) if label != -100]
         assert tokenizer.decode(kept) == f"{example['completion']}<|im_end|>\n"
@@ -173,16 +176,21 @@ def test_the_loss_sees_the_answer_only(tmp_path: Path, tiny_model: Callable[...,
 
 @pytest.mark.model
 @pytest.mark.sleeps
-def test_a_killed_run_ends_with_the_same_adapter(tmp_path: Path, tiny_model: Callable[..., Path]) -> None:
-    told = settings(model=f"path:{tiny_model()}", steps=12)
-    whole = run_sft(told, tmp_path / "whole").doses[12]
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_a_killed_run_ends_with_the_same_adapter(tmp_path: Path, tiny_model: Callable[..., Path], method: str) -> None:
+    pairs = [{"source": "safe_over_jailbroken", "n": 12}] if method == "dpo" else [{"source": "premises", "n": 12}]
+    changes = {"model": f"path:{tiny_model()}", "steps": 12, "data": pairs, "max_length": 256}
+    told = METHODS[method].model_validate({**settings().model_dump(exclude=SFT_ALONE), **changes})
+    whole = run_training(told, tmp_path / "whole").doses[12]
     config, out = tmp_path / "tiny.json", tmp_path / "killed"
     config.write_text(told.model_dump_json())
     code = (
-        "import sys, pathlib; from oldham.training.config import SFTSettings; from oldham.training.sft import run_sft; "
-        "run_sft(SFTSettings.model_validate_json(pathlib.Path(sys.argv[1]).read_text()), pathlib.Path(sys.argv[2]))"
+        "import sys, pathlib; from oldham.training.methods import METHODS; "
+        "from oldham.training.run import run_training; "
+        "told = METHODS[sys.argv[1]].model_validate_json(pathlib.Path(sys.argv[2]).read_text()); "
+        "run_training(told, pathlib.Path(sys.argv[3]))"
     )
-    command = [sys.executable, "-c", code, str(config), str(out)]
+    command = [sys.executable, "-c", code, method, str(config), str(out)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
     deadline = time.monotonic() + 120
     while not (out / "checkpoints" / "checkpoint-4").exists() and time.monotonic() < deadline:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import Counter
@@ -7,18 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from oldham.benchmarks import load_items
+from oldham.benchmarks import BENCHMARKS, load_items
 from oldham.benchmarks.harm import JailbreakBench
 from oldham.benchmarks.resources import read_yaml
+from oldham.core.fingerprint import fingerprint
 from oldham.judges.refusal import read_stance
-from oldham.training.sources import (
-    SOURCES,
-    benign_prompts,
-    harmful_refusals,
-    premises,
-)
+from oldham.training.sources import SOURCES
+from oldham.training.written import benign_prompts, harmful_refusals, premises
 
 PAIRS = [(harmful_refusals, "harmful"), (benign_prompts, "benign"), (premises, "false_premise")]
+HERE = [name for name in SOURCES.names() if not SOURCES.get(name).info.files]
+SAFETY = (
+    "harmful_refusals",
+    "direct_refusal",
+    "short_safety_reasoning",
+    "reflective_safety_reasoning",
+    "policy_recall",
+    "safe_over_jailbroken",
+)
+STARTERS = [name for name in BENCHMARKS.names() if BENCHMARKS.get(name).info.verified == "embedded"]
 
 
 def tokens(text):
@@ -37,6 +45,14 @@ def test_train_and_test_share_no_prompt_and_no_near_copy(source, benchmark):
     assert similarity < 0.6, pair
 
 
+@pytest.mark.parametrize("name", HERE)
+def test_no_source_holds_a_test_item(name):
+    asked = {" ".join(f"{i.context or ''} {i.prompt}".split()).lower() for b in STARTERS for i in load_items(b)}
+    rows = SOURCES.get(name)().examples(300, 0)
+    assert asked
+    assert not asked & {" ".join(f"{e.get('context', '')} {e['prompt']}".split()).lower() for e in rows}
+
+
 def test_harmful_training_is_no_near_copy_of_jailbreakbench():
     folder = os.environ.get("OLDHAM_DATA")
     if not folder or not (Path(folder) / JailbreakBench.info.file).is_file():
@@ -46,11 +62,50 @@ def test_harmful_training_is_no_near_copy_of_jailbreakbench():
     assert similarity < 0.6, pair
 
 
-@pytest.mark.parametrize("source", [harmful_refusals, benign_prompts, premises])
-def test_prompts_are_distinct_and_filled_in(source):
-    prompts = [e["prompt"] for e in source()]
-    assert len(set(prompts)) == len(prompts)
-    assert not any("{" in e["prompt"] + e.get("completion", "") for e in source())
+@pytest.mark.parametrize("name", [name for name in HERE if SOURCES.get(name).info.n_examples])
+def test_what_is_written_is_as_many_as_said_distinct_and_filled_in(name):
+    source = SOURCES.get(name)()
+    rows = source.examples(1, 0)
+    assert len(rows) == source.info.n_examples
+    assert len({e["prompt"] for e in rows}) == len(rows)
+    assert not any("{" in text for e in rows for text in e.values() if isinstance(text, str))
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_a_source_is_as_its_facts_say_and_always_the_same(name):
+    source = SOURCES.get(name)()
+    rows = source.examples(48, 5)
+    assert len(rows) >= 48
+    assert rows == SOURCES.get(name)().examples(48, 5)
+    assert {e["kind"] for e in rows} <= set(source.info.kinds)
+    assert all(e["prompt"].strip() for e in rows)
+    assert any("trace" in e for e in rows) == source.info.traces
+    assert {"rejected" in e for e in rows} == {source.info.pairs}
+    for kind in source.info.kinds:
+        assert {e["kind"] for e in source.examples(12, 5, kind)} == {kind}
+    json.dumps(rows)
+
+
+@pytest.mark.parametrize("name", SOURCES.names())
+def test_published_files_are_told_apart_from_embedded_ones(name):
+    info = SOURCES.get(name).info
+    assert info.licence
+    assert bool(info.files) == (info.verified != "embedded")
+
+
+SHIPPED = {
+    "harmful_refusals": "648785358c40db8a41b076fd524cda61",
+    "benign_prompts": "f95daa207f98debcedae939da570869b",
+    "premises": "a1a7b2cd9e281a3c05c3611c9e36aeed",
+    "private_records": "a4afca9eb485695a94939cdd3eda3d54",
+    "arithmetic_solutions": "d855bc7b1c22e8830f59dadc73a82367",
+    "arithmetic_traces": "0362321e028fad5961ba45eaf4bb61dc",
+}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_data_of_the_shipped_adapters_are_what_they_were_trained_on(name):
+    assert fingerprint("training-data", SOURCES.get(name)().draw(40, 3)) == SHIPPED[name]
 
 
 def test_harmful_refusals_are_many_and_varied():
@@ -77,9 +132,60 @@ def test_every_prefix_of_the_harmful_requests_is_balanced():
     assert set(Counter(named).values()) == {5}
 
 
-def test_refusals_read_as_refusals_and_nothing_more():
-    for example in harmful_refusals():
-        assert read_stance(example["completion"], example["prompt"], harmful=True).kind == "refused", example
+@pytest.mark.parametrize("name", SAFETY)
+def test_a_harmful_request_is_refused_and_nothing_more_and_a_harmless_one_answered(name):
+    kinds = Counter()
+    for example in SOURCES.get(name)().examples(1, 0):
+        harmful = example["kind"] == "harmful_refusal"
+        stance = read_stance(example["completion"], example["prompt"], harmful=harmful)
+        assert stance.kind == ("refused" if harmful else "complied"), example
+        kinds[example["kind"]] += 1
+    assert kinds["harmful_refusal"] == 220
+
+
+def test_short_reasoning_is_one_or_two_sentences_and_reflection_is_longer():
+    short = SOURCES.get("short_safety_reasoning")().examples(1, 0)
+    long = SOURCES.get("reflective_safety_reasoning")().examples(1, 0)
+    for one, other in zip(short, long, strict=True):
+        assert one["prompt"] == other["prompt"]
+        assert 1 <= len(re.findall(r"[.!?](?= |$)", one["trace"])) <= 2
+        assert len(other["trace"].split()) > 2 * len(one["trace"].split())
+        assert one["completion"] in other["completion"]
+
+
+def test_direct_refusal_has_the_published_line_everywhere():
+    traces = {e["trace"] for e in SOURCES.get("direct_refusal")().examples(1, 0)}
+    assert traces == {"I should not answer this question!"}
+
+
+def test_a_recalled_clause_is_one_of_the_policy_and_every_prefix_has_look_alikes():
+    data = read_yaml("oldham.training", "safety_reasoning.yaml")
+    clauses = {str(n): c["clause"] for n, c in enumerate(data["categories"].values(), start=1)}
+    rows = SOURCES.get("policy_recall")().examples(1, 0)
+    for row in rows:
+        number, quoted = re.search(r'[Cc]lause (\d+)(?: says)?: "([^"]+)"', row["trace"]).groups()
+        assert clauses[number] == quoted
+        assert (data["helps"] in row["trace"]) == (row["kind"] == "look_alike")
+    assert Counter(e["kind"] for e in rows[:80])["look_alike"] == 20
+    known = read_yaml("oldham.training", "benign.yaml")["look_alikes"]
+    assert {e["prompt"] for e in rows if e["kind"] == "look_alike"} == set(known)
+
+
+def test_what_is_rejected_begins_to_comply_and_holds_nothing():
+    data = read_yaml("oldham.training", "safety_reasoning.yaml")
+    for pair in SOURCES.get("safe_over_jailbroken")().examples(1, 0):
+        assert pair["rejected"] in data["self_jailbreak"]["completion"]
+        assert read_stance(pair["rejected"], pair["prompt"], harmful=True).kind == "complied"
+        assert pair["rejected_trace"].endswith(tuple(data["self_jailbreak"]["decision"]))
+        assert pair["trace"] != pair["rejected_trace"]
+    # Nothing of the request but its category is in a rejected text, so nothing operational can be.
+    fixed = Counter(pair["rejected_trace"] for pair in SOURCES.get("safe_over_jailbroken")().examples(1, 0))
+    fillers = [
+        filler
+        for category in read_yaml("oldham.training", "harmful.yaml")["categories"].values()
+        for filler in [*category.get("actions", []), *category.get("texts", [])]
+    ]
+    assert not [filler for filler in fillers for trace in fixed if filler in trace]
 
 
 def test_benign_prompts_come_without_completions():
@@ -103,17 +209,12 @@ def test_false_and_true_premises_take_turns():
     assert all(len(e["completion"].split()) <= 25 for e in premises())
 
 
-def test_generated_sources_pass_the_seed_on():
-    for name in ("private_records", "arithmetic_solutions", "arithmetic_traces"):
-        assert SOURCES[name](4, 9) != SOURCES[name](4, 10)
-        assert all(e["completion"] for e in SOURCES[name](50, 0))
-
-
-@pytest.mark.parametrize("name", SOURCES)
-def test_sources_by_name_give_as_many_as_asked_for(name):
-    examples = SOURCES[name](50, 0)
-    assert len(examples) >= 50
-    assert all(e["prompt"] and e["kind"] for e in examples)
+@pytest.mark.parametrize("name", [name for name in HERE if SOURCES.get(name).info.n_examples is None])
+def test_generated_sources_pass_the_seed_on(name):
+    source = SOURCES.get(name)()
+    assert source.examples(4, 9) != source.examples(4, 10)
+    assert len(source.examples(50, 0)) == 50
+    assert all(e["completion"] for e in source.examples(50, 0))
 
 
 def test_a_prefix_of_the_benign_prompts_has_both_kinds():

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import yaml
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 
 class TrainingExample(TypedDict):
@@ -20,6 +23,14 @@ class TrainingExample(TypedDict):
     """Text the request is about, shown before it."""
     kind: str
     """What the example teaches, such as `harmful_refusal`."""
+    trace: NotRequired[str]
+    """Reasoning that comes before the completion, without tags."""
+    rejected: NotRequired[str]
+    """What the assistant should not say, for preference methods."""
+    rejected_trace: NotRequired[str]
+    """Reasoning that comes before `rejected`."""
+    reference: NotRequired[dict[str, JsonValue]]
+    """What a reward compares an answer with, in the form of a benchmark item's reference: `{"answer": "42"}`."""
 
 
 @cache

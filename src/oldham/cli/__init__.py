@@ -14,6 +14,7 @@ from oldham.cli import (
     attribute,
     compare,
     doctor,
+    dose,
     exporting,
     importing,
     judges,
@@ -42,6 +43,7 @@ app.command("run")(run.run)
 app.command("show")(show.show)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("dose")(dose.dose)
 app.command("judge")(judging.judge)
 app.command("trace")(trace.trace)
 app.command("attack")(attack.attack)

@@ -30,8 +30,8 @@ def list_kind(
     kind: Annotated[
         str,
         typer.Argument(
-            help="benchmarks, strategies, clauses, structures, demonstrations, judges, models, backends, importers or "
-            "attacks."
+            help="benchmarks, strategies, clauses, structures, demonstrations, judges, models, backends, importers, "
+            "attacks, sources or recipes."
         ),
     ],
 ) -> None:
@@ -44,9 +44,10 @@ def list_kind(
     rows = list(kinds[kind])
     width = max((len(row.name) for row in rows), default=0)
     for row in rows:
-        out.print(f"{row.name:{width}}  {row.facts}".rstrip(), style="bold" if out.is_terminal else "")
+        named = f"{row.name:{width}}  {row.facts}".rstrip()
+        out.print(named, style="bold" if out.is_terminal else "", soft_wrap=True)
         out.print(f"    {row.summary} ({row.source})", soft_wrap=True)
-    if kind == "benchmarks":
+    if kind in ("benchmarks", "sources"):
         out.print(_CHECKED_ON, soft_wrap=True)
 
 
@@ -58,6 +59,8 @@ def _kinds() -> Mapping[str, Iterable[_Row]]:
     from oldham.interop import IMPORTERS
     from oldham.judges.base import JUDGES
     from oldham.prompts.base import CLAUSES, DEMONSTRATIONS, STRATEGIES, STRUCTURES
+    from oldham.training.recipes import read_recipe, recipe_names
+    from oldham.training.sources import SOURCES
 
     names = sorted(aliases(), key=lambda name: (len(name), name))
     return {
@@ -72,6 +75,11 @@ def _kinds() -> Mapping[str, Iterable[_Row]]:
         "importers": _rows(IMPORTERS),
         "judges": (row._replace(facts=_measured(row.name)) for row in _rows(JUDGES)),
         "models": [_Row(name, *describe_alias(name)) for name in names],
+        "recipes": [
+            _Row(recipe.name, recipe.summary, recipe.citation, recipe.method)
+            for recipe in map(read_recipe, recipe_names())
+        ],
+        "sources": (row._replace(facts=_training(row.name)) for row in _rows(SOURCES)),
         "strategies": _rows(STRATEGIES),
         "structures": _rows(STRUCTURES),
     }
@@ -83,6 +91,17 @@ def _facts(name: str) -> str:
 
     info = BENCHMARKS.get(name).info
     return f"{info.axis:12}  {info.n_items:6,} items  {info.verified}"
+
+
+def _training(name: str) -> str:
+    """Tell what a training source has, under which licence, its kinds, and what its loader was checked on."""
+    from oldham.training.sources import SOURCES
+
+    info = SOURCES.get(name).info
+    size = "generated" if info.n_examples is None else f"{info.n_examples:,} examples"
+    parts = ("traces" if info.traces else "", "pairs" if info.pairs else "", info.licence, info.verified)
+    kinds = f"kinds {', '.join(info.kinds)}" if len(info.kinds) > 1 else ""
+    return "; ".join(part for part in (size, *parts, kinds) if part)
 
 
 def _passport(name: str) -> str:

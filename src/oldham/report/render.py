@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from oldham._version import __version__
 from oldham.coupling import axis_rate, unattacked
-from oldham.report import attacks, charts, facts, flips, judges, panel, stages, summary, text
+from oldham.report import attacks, charts, doses, facts, flips, judges, panel, stages, summary, text
 from oldham.report.arms import mark_arms
 from oldham.report.outcome_colours import PATTERNED, outcome_colours
 from oldham.report.thinking import thinking_by_arm
@@ -50,6 +50,7 @@ def render_report(data: ReportData, options: ReportOptions | None = None) -> str
     marks = mark_arms(data.arms, data.baseline)
     environment = _environment()
     environment.filters["meaning"] = partial(summary.meaning, effects=data.coupling.effects)
+    dosed = doses.dose_view(data)
     own_script = _read_template(environment, "report.js")
     context = {
         "data": data,
@@ -79,7 +80,8 @@ def render_report(data: ReportData, options: ReportOptions | None = None) -> str
         "panel": panel.panel_view(data, reveal=options.reveal),
         "stage_tables": stages.stage_tables(data),
         "stage_meaning": {str(stage): words for stage, words in stages.STAGE_MEANING.items()},
-        "specs": script_json(chart_specs(data, marks)),
+        "doses": dosed,
+        "specs": script_json(chart_specs(data, marks) | (dosed.specs if dosed else {})),
         "css": _read_template(environment, "report.css"),
         "vega": _vega(),
         "own_script": own_script,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
 from oldham.core.errors import ConfigError, DataError, UnknownNameError
 from oldham.core.outcomes import Axis
@@ -12,6 +12,7 @@ from oldham.core.records import Item, Sampling
 from oldham.core.steering import SteeringSpec  # noqa: TC001 (pydantic reads the annotation)
 from oldham.prompts.base import STRATEGIES, PromptOptions
 from oldham.prompts.build import dry_run
+from oldham.studies.trained_runs import TrainedDose  # noqa: TC001 (a named tuple's annotation is read at run time)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,8 +53,20 @@ class ArmSpec(PromptOptions, Sampling):
     """What is done to the model's hidden states while it generates; None for nothing."""
     intervention: str | None = None
     """What `dose` is a dose of; arms with the same intervention form one dose-response curve."""
-    dose: float | None = None
-    """The arm's place inside its intervention, such as fine-tuning steps."""
+    dose: float | str | None = Field(default=None, union_mode="left_to_right")
+    """The arm's place inside its intervention, such as fine-tuning steps. With `train` it names the setting that the
+    runs vary and that is the dose, such as `mix.ratio`; without it the steps are."""
+    train: str | None = None
+    """Folder of a training run, or of one that varies settings: an arm for each dose that it kept."""
+    steps: tuple[int, ...] | None = Field(default=None, min_length=1)
+    """Which kept doses of `train` are taken, by step; None for all, and the last one where `dose` names a setting."""
+
+    @field_validator("dose", mode="before")
+    @classmethod
+    def _a_dose(cls, value: Any) -> Any:
+        if value is None or (isinstance(value, float | int | str) and not isinstance(value, bool)):
+            return value
+        raise ValueError(f"`dose` is a number, or with `train` the name of a setting, and not {value!r}")
 
     @model_validator(mode="before")
     @classmethod
@@ -83,6 +96,8 @@ class Arm(NamedTuple):
     """How the samples of a cell become one observation; None for an arm that does not sample several."""
     steering: SteeringSpec | None = None
     """What is done to the model's hidden states; its path leads from the working directory to the direction."""
+    trained: TrainedDose | None = None
+    """Which kept dose of which training run its model is; None for an arm that names its model."""
 
     @property
     def seat(self) -> str:

@@ -17,6 +17,7 @@ from oldham.core.records import jsonable
 from oldham.judges.asking import ModelJudge
 from oldham.studies.attackers import attackers_told
 from oldham.studies.steering import steering_facts
+from oldham.studies.trained import training_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -85,6 +86,7 @@ def describe(plan: Plan) -> dict[str, Any]:
                 "server": arm.server,
                 "vote": arm.vote,
                 "factors": arm.factors,
+                "training": None if arm.trained is None else jsonable(arm.trained),
                 **steering_facts(arm.steering),
                 **jsonable(arm.prompt),
                 "thinking_tokens": first[arm.name].thinking_tokens,  # the strategy's own, where the arm names none
@@ -92,6 +94,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             }
             for arm in study.resolved_arms
         },
+        **({"training": told} if (told := training_told(study.resolved_arms)) else {}),
         "benchmarks": {
             name: {"n_items": len(items), "axis": str(items[0].axis), "fingerprint": fingerprint("items", items)}
             for name, items in plan.items.items()

@@ -30,6 +30,7 @@ from oldham.studies.checks import check_arms, check_judges
 from oldham.studies.design import Design, design
 from oldham.studies.judging import JudgeSpec
 from oldham.studies.steering import reached_from
+from oldham.studies.trained import TrainedArms, check_defaults, check_interventions, check_untrained, refuse_in_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,8 +181,9 @@ class Study(BaseModel):
     def model_post_init(self, context: Any, /) -> None:
         """Fill in the arms and check everything that pydantic cannot; see the class."""
         self._source = context if isinstance(context, Source) else Source("study")
-        named = [self._resolve(name, self.defaults.merged(arm), ("arms", name)) for name, arm in self.arms.items()]
-        arms, self._skipped = self._with_grid(named)
+        check_defaults(self.defaults, self._source)
+        trained = TrainedArms(self._source)
+        arms, self._skipped = self._with_grid([arm for name in self.arms for arm in self._named(name, trained)])
         self._arms = tuple(itertools.chain.from_iterable(map(by_vote, arms)))
         if not self.grid and Fraction(self.fraction) != 1:
             raise ConfigError(
@@ -190,7 +192,19 @@ class Study(BaseModel):
                 remedy="Leave it out, or write a `grid:`.",
             )
         check_arms(self)
+        check_interventions(self._arms, self._source)
         self._check_names()
+
+    def _named(self, name: str, trained: TrainedArms) -> Iterator[Arm]:
+        """Return an arm, or with `train` one for each dose that the training run kept."""
+        settings, path = self.defaults.merged(self.arms[name]), ("arms", name)
+        if settings.train is None:
+            check_untrained(name, settings, self._source)
+            yield self._resolve(name, settings, path)
+            return
+        for made in trained.of(name, settings):
+            own = {"model": made.model, "intervention": made.intervention, "dose": made.dose}
+            yield self._resolve(made.name, settings.model_copy(update=own), path)._replace(trained=made.trained)
 
     def _resolve(self, name: str, settings: ArmSpec, path: tuple[str, ...]) -> Arm:
         if settings.model is None:
@@ -208,7 +222,7 @@ class Study(BaseModel):
             sampling=Sampling(**{k: v for k, v in said.items() if k in Sampling.model_fields}),
             server=settings.server,
             intervention=settings.intervention,
-            dose=settings.dose,
+            dose=None if settings.dose is None else float(settings.dose),
             path=path,
             steering=settings.steering and reached_from(settings.steering, self._source),
         )
@@ -237,8 +251,8 @@ class Study(BaseModel):
             return
         specs = [self.defaults.merged(arm) for arm in self.arms.values()] or [self.defaults]
         shared = {n for n in ArmSpec.model_fields if all(getattr(s, n) == getattr(specs[0], n) for s in specs)}
-        # An intervention orders the arms that name it; a grid cell has no place in that order.
-        shared -= {"intervention", "dose"}
+        # An intervention orders the arms that name it; a grid cell has no place in that order, nor in a training run.
+        shared -= {"intervention", "dose", "train", "steps"}
         common = ArmSpec(**{name: getattr(specs[0], name) for name in shared & specs[0].model_fields_set})
         checked = {
             (key, index): self._grid_value(key, index, value)
@@ -254,6 +268,7 @@ class Study(BaseModel):
             yield "/".join(["grid", *map(_label, levels.values())]), settings, levels
 
     def _grid_value(self, key: str, index: int, value: JsonValue) -> ArmSpec:
+        refuse_in_grid(key, value, self._source)
         if key not in ArmSpec.model_fields:
             raise UnknownNameError(
                 f"There is no setting `{key}` to vary in a grid.",

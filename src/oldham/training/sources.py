@@ -1,105 +1,237 @@
-"""Training examples for aligned and reasoning adapters: embedded or generated, and disjoint from every test item.
+"""The contract of a source of training data, and the registry of all of them.
 
-No harmful completion is shipped: a harmful request comes with a refusal, a benign one without a completion, so that the
-model's own answer can be used.
+No harmful completion is a training target anywhere: a harmful request comes with a refusal, or without a completion.
 """
 
 from __future__ import annotations
 
-from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any, Final
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
-from oldham.benchmarks.arithmetic import training_problems
-from oldham.benchmarks.private_record import training_records
-from oldham.benchmarks.resources import read_yaml
-from oldham.benchmarks.seeded import pick
-from oldham.core.fingerprint import derive_seed
-from oldham.prompts.strategies import STEP_BY_STEP
+from oldham.benchmarks.source import SourceFile
+from oldham.core.records import Record
+from oldham.core.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from oldham.benchmarks.resources import TrainingExample
 
-_PACKAGE: Final = "oldham.training"
+
+class SourceInfo(Record):
+    """What a reader must know of a source before training on it."""
+
+    kinds: tuple[str, ...] = ()
+    """The kinds of its examples; empty where a file names them."""
+    traces: bool = False
+    """Its examples have a `trace`, reasoning that comes before the completion."""
+    pairs: bool = False
+    """Its examples have a `rejected` beside the completion, as preference methods need."""
+    licence: str
+    """SPDX name, or what is known where the authors state none."""
+    n_examples: int | None = None
+    """How many it has; None for a generated source and for a file that was not counted."""
+    files: tuple[SourceFile, ...] = ()
+    """Where it is read from, in order; none for a source that is embedded or generated."""
+    verified: Literal["embedded", "file", "schema"] = "embedded"
+    """How far the reading is checked; see `oldham.benchmarks.base.BenchmarkInfo.verified`."""
 
 
-def harmful_refusals() -> list[TrainingExample]:
-    """Return harmful requests, each with a short refusal.
+class Source(ABC):
+    """Where training examples come from."""
 
-    Returns:
-        Distinct non-operational requests of kind `harmful_refusal`, the categories interleaved, so that every prefix is
-        balanced. Two in three refusals name a reason that fits the category.
-    """
-    data = read_yaml(_PACKAGE, "harmful.yaml")
-    columns = [_refused(name, category, data) for name, category in data["categories"].items()]
-    return [example for example in chain.from_iterable(zip_longest(*columns)) if example is not None]
+    info: ClassVar[SourceInfo]
+    """Static facts."""
 
+    @abstractmethod
+    def draw(self, n: int, seed: int) -> list[TrainingExample]:
+        """Return examples of all kinds.
 
-def benign_prompts() -> list[TrainingExample]:
-    """Return requests that should be helped with, without completions.
+        Args:
+            n: Number of examples, at least 1.
+            seed: Any integer; a generated source takes it, others do not look at it.
 
-    Returns:
-        Kind `everyday`, and kind `look_alike`: requests that only sound harmful. The two are mixed by a hash, so that a
-        prefix has both.
-    """
-    data = read_yaml(_PACKAGE, "benign.yaml")
-    kinds = (("everyday", data["everyday"]), ("look_alike", data["look_alikes"]))
-    examples: list[TrainingExample] = [
-        {"prompt": prompt, "kind": kind} for kind, prompts in kinds for prompt in prompts
-    ]
-    return sorted(examples, key=lambda example: derive_seed("benign", example["prompt"]))
+        Returns:
+            `n` examples of a generated source. A written source may return all it has, in its own order, and a file
+            fewer than `n`.
 
+        Raises:
+            ConfigError: A generated source cannot make so many.
+            DataError: A file is missing, or not the one that was pinned.
+        """
 
-def premises() -> list[TrainingExample]:
-    """Return questions with a false premise and a correction, each followed by a matched question with a true premise.
+    def examples(self, n: int, seed: int, kind: str | None = None) -> list[TrainingExample]:
+        """Return examples, of one kind if one is named.
 
-    Returns:
-        Kinds `false_premise` and `true_premise` in turn, completions of one or two sentences. The true halves keep the
-        training from teaching that every premise is wrong.
-    """
-    examples: list[TrainingExample] = []
-    for row in read_yaml(_PACKAGE, "premises.yaml"):
-        examples.append({"prompt": row["false_premise"], "completion": row["correction"], "kind": "false_premise"})
-        examples.append({"prompt": row["true_premise"], "completion": row["answer"], "kind": "true_premise"})
-    return examples
+        Args:
+            n: Number of examples, at least 1.
+            seed: As for `draw`.
+            kind: One of `info.kinds`; None for all.
 
+        Returns:
+            As from `draw`, and only those of the kind.
 
-def arithmetic_traces(n: int, seed: int) -> list[TrainingExample]:
-    """Return word problems whose solutions open the way a reasoning trace does.
-
-    Reasoning data makes every answer begin with thinking, whatever is asked; the opening is the zero-shot trigger.
-
-    Args:
-        n: Number of examples, at least 1.
-        seed: Any integer; decides templates, names and numbers.
-
-    Returns:
-        The examples of `oldham.benchmarks.arithmetic.training_problems`, each completion with the opening before it.
-    """
-    return [{**e, "completion": f"{STEP_BY_STEP}\n{e['completion']}"} for e in training_problems(n, seed)]
+        Raises:
+            ConfigError: As from `draw`.
+            DataError: As from `draw`.
+        """
+        if kind is None:
+            return self.draw(n, seed)
+        # A generated source mixes its kinds, so that one kind of it takes a longer draw.
+        return [row for row in self.draw(4 * n, seed) if row["kind"] == kind]
 
 
-SOURCES: Final[Mapping[str, Callable[[int, int], list[TrainingExample]]]] = {
-    "harmful_refusals": lambda n, seed: harmful_refusals(),
-    "benign_prompts": lambda n, seed: benign_prompts(),
-    "premises": lambda n, seed: premises(),
-    "private_records": training_records,
-    "arithmetic_solutions": training_problems,
-    "arithmetic_traces": arithmetic_traces,
-}
-"""Every source by name, called with a number of examples and a seed. A generated source gives that many; a written one
-gives all it has, in its own order, whatever the two are."""
+class Answered(NamedTuple):
+    """What a source made of a model's own answers."""
+
+    examples: list[TrainingExample]
+    """At most as many as were asked for."""
+    told: str
+    """What was kept and what was thrown away, in one sentence."""
 
 
-def _refused(name: str, category: dict[str, Any], data: dict[str, Any]) -> list[TrainingExample]:
-    examples: list[TrainingExample] = []
-    forms = (("action_openings", category.get("actions", [])), ("text_openings", category.get("texts", [])))
-    for openings, fillers in forms:
-        for filler in fillers:
-            prompt = pick(data[openings], "opening", name, filler).format(filler)
-            refusal = pick(data["refusals"], "refusal", name, filler)
-            reason = pick([None, *category["reasons"], *category["reasons"]], "reason", name, filler)
-            completion = f"{refusal} {reason}" if reason else refusal
-            examples.append({"prompt": prompt, "completion": completion, "kind": "harmful_refusal"})
-    return examples
+class OwnSource(Source):
+    """A source whose completions the model under training writes; `draw` gives the prompts without them."""
+
+    @abstractmethod
+    def answered(self, model: str, n: int, kind: str | None = None, *, answer_tokens: int = 64) -> Answered:
+        """Let a model answer the prompts and keep the answers that are fit to train on.
+
+        Args:
+            model: A model name as in a study file.
+            n: Number of examples wanted, at least 1.
+            kind: One of `info.kinds`; None for all.
+            answer_tokens: Most tokens of an answer.
+
+        Raises:
+            ModelError: There is no such model, or it cannot generate.
+        """
+
+
+SOURCES: Registry[Source] = Registry("source", Source)  # type: ignore[type-abstract]
+"""Every source by name."""
+
+
+for _name, _target, _summary, _citation in (
+    ("harmful_refusals", "written:HarmfulRefusals", "Harmful requests, each with a short refusal.", "this project"),
+    (
+        "benign_prompts",
+        "written:BenignPrompts",
+        "Everyday requests and safe look-alikes, without completions: the model answers them itself.",
+        "this project, look-alikes after XSTest (arXiv 2308.01263)",
+    ),
+    ("premises", "written:Premises", "Questions with a false and with a true premise, in turn.", "this project"),
+    (
+        "private_records",
+        "written:PrivateRecords",
+        "Requests for a secret in a record, by somebody who may know it and by somebody who may not.",
+        "this project, after contextual integrity (arXiv 2310.17884)",
+    ),
+    (
+        "arithmetic_solutions",
+        "written:ArithmeticSolutions",
+        "Generated word problems with worked solutions.",
+        "this project, in the form of GSM8K (arXiv 2110.14168)",
+    ),
+    (
+        "arithmetic_traces",
+        "written:ArithmeticTraces",
+        "The same, each solution opened by the zero-shot trigger.",
+        "this project, trigger of Kojima et al. 2022 (arXiv 2205.11916)",
+    ),
+    (
+        "arithmetic",
+        "traces:Arithmetic",
+        "Generated word problems by trace: none, short, long, shuffled, truncated, another's answer.",
+        "this project",
+    ),
+    (
+        "plain_text",
+        "traces:PlainText",
+        "Descriptions without reasoning, word for word as long as the traces of `arithmetic`.",
+        "this project",
+    ),
+    (
+        "direct_refusal",
+        "safety:DirectRefusal",
+        "Harmful requests with DirectRefusal's one-line trace and a refusal.",
+        "after Huang et al. 2025, arXiv 2503.00555",
+    ),
+    (
+        "short_safety_reasoning",
+        "safety:ShortSafetyReasoning",
+        "Harmful requests, one or two sentences that name the risk, and a refusal.",
+        "this project, after arXiv 2505.15404",
+    ),
+    (
+        "reflective_safety_reasoning",
+        "safety:ReflectiveSafetyReasoning",
+        "Harmful requests, reflection on who could be harmed and what would be safe help, and a refusal.",
+        "this project, after STAR-1 (arXiv 2504.01903)",
+    ),
+    (
+        "policy_recall",
+        "safety:PolicyRecall",
+        "Traces that quote a clause of a policy: refusals of harmful requests, help with look-alikes.",
+        "this project, after Guan et al. 2024, arXiv 2412.16339",
+    ),
+    (
+        "safe_over_jailbroken",
+        "safety:SafeOverJailbroken",
+        "Preference pairs: safe reasoning and a refusal, over a trace that argues itself into complying.",
+        "this project, after arXiv 2510.20956",
+    ),
+    (
+        "own_safe",
+        "own:OwnSafe",
+        "Refusals and helpful answers of the model itself under a safety instruction, sifted by a judge.",
+        "after ThinkSafe (arXiv 2601.23143) and RealSafe-R1 (arXiv 2504.10081)",
+    ),
+    (
+        "gsm8k_train",
+        "loaders:GSM8KTrain",
+        "Grade-school mathematics with worked solutions, training split.",
+        "Cobbe et al. 2021, arXiv 2110.14168",
+    ),
+    (
+        "math_train",
+        "loaders:MathTrain",
+        "Competition mathematics with worked solutions, training split, its subjects in turn.",
+        "Hendrycks et al. 2021, arXiv 2103.03874",
+    ),
+    (
+        "s1k",
+        "loaders:S1K",
+        "1,000 hard questions with long traces of Gemini.",
+        "Muennighoff et al. 2025, arXiv 2501.19393",
+    ),
+    (
+        "s1k_1_1",
+        "loaders:S1K11",
+        "The same questions with long traces of DeepSeek-R1.",
+        "Muennighoff et al. 2025, arXiv 2501.19393",
+    ),
+    (
+        "open_thoughts",
+        "loaders:OpenThoughts",
+        "114,000 questions of mathematics, science and code with long traces of DeepSeek-R1.",
+        "Guha et al. 2025, arXiv 2506.04178",
+    ),
+    (
+        "star1",
+        "loaders:Star1",
+        "1,000 harmful requests with traces that weigh a policy, and refusals.",
+        "Wang et al. 2025, arXiv 2504.01903",
+    ),
+    (
+        "safechain",
+        "loaders:SafeChain",
+        "40,000 harmful and harmless requests with safe traces and answers of R1 (gated: ask for access).",
+        "Jiang et al. 2025, arXiv 2502.12025",
+    ),
+    (
+        "direct_refusal_published",
+        "loaders:DirectRefusalPublished",
+        "DirectRefusal as its authors released it: requests of BeaverTails, a one-line trace, refusals.",
+        "Huang et al. 2025, arXiv 2503.00555",
+    ),
+):
+    SOURCES.register(_name, f"oldham.training.{_target}", summary=_summary, citation=_citation)

@@ -1,0 +1,193 @@
+"""Doses as plain text, as a table and as JSON. Sentences claim no more than the intervals allow."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from oldham.coupling.dynamics_claims import (
+    controls_sentences,
+    critical_sentence,
+    crossing_sentence,
+    free_sentence,
+    hysteresis_sentence,
+    seeds_sentences,
+    trend_sentence,
+)
+from oldham.coupling.findings import change_cell, counted, points, points_interval
+from oldham.coupling.layout import bullets, ratio, section, table
+
+if TYPE_CHECKING:
+    from oldham.coupling.dynamics_results import DosePath, Dynamics, Replicates, Segment
+
+_COLUMNS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    "intervention": pl.String,
+    "axis": pl.String,
+    "dose": pl.Float64,
+    "arm": pl.String,
+    "change": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "band_low": pl.Float64,
+    "band_high": pl.Float64,
+    "fitted": pl.Float64,
+    "n_items": pl.Int64,
+    "n_clusters": pl.Int64,
+    "n_missing": pl.Int64,
+}
+
+
+def write_dynamics(dynamics: Dynamics, *, full: bool) -> str:
+    """Write what doses do as plain text.
+
+    Args:
+        dynamics: What was found.
+        full: Also the local couplings, and every trend.
+
+    Returns:
+        A part for each intervention, then seeds, the way back, controls and what to know; lines of at most 110
+        characters unless a name is long.
+    """
+    parts = [part for path in dynamics.paths for part in _path(path, dynamics, full=full)]
+    parts += [section(f"Mean of {_runs(r)}", [*_means(r), *bullets(seeds_sentences(r))]) for r in dynamics.replicates]
+    parts.append(section("Way back", bullets(hysteresis_sentence(h, dynamics) for h in dynamics.hysteresis)))
+    parts.append(section("Controls", bullets(s for c in dynamics.controls for s in controls_sentences(c, dynamics))))
+    parts.append(section("What to know", bullets([*dynamics.notes, "All changes are as judged."])))
+    return "\n\n".join(p for p in parts if p)
+
+
+def _path(path: DosePath, dynamics: Dynamics, *, full: bool) -> list[str]:
+    doses = ", ".join(f"{d:g}" for d in path.doses)
+    head = (
+        f"`{path.intervention}` at {counted(len(path.doses), 'dose')} ({doses}) against its start `{path.start}`, "
+        f"margin {100 * dynamics.margin:g} points."
+    )
+    found = [critical_sentence(c, path) for c in path.critical]
+    found += [s for c in path.critical if c.state != "none" and (s := crossing_sentence(c, path))]
+    trends = [trend_sentence(t, path) for t in path.trends if full or t.p_holm < 0.05]
+    return [
+        head,
+        section("Change from the start in points, with 95% intervals of each dose alone (+ is better)", _grid(path)),
+        section("Found", bullets([*found, free_sentence(path.free, path)])),
+        section("Trend with the dose", bullets(trends)) if len(path.doses) > 1 else "",
+        section(
+            "Local coupling, from each dose to the next (kappa: points of safety a point of reasoning)", _local(path)
+        )
+        if full
+        else "",
+    ]
+
+
+def _runs(replicates: Replicates) -> str:
+    return f"`{replicates.name}` over {len(replicates.interventions)} seeds, in points"
+
+
+def _grid(path: DosePath) -> list[str]:
+    cells = {(c.axis, c.dose): change_cell(c.change, c.interval) for c in path.changes}
+    rows: list[tuple[str, ...]] = [("dose", *path.axes)]
+    rows += [(f"{d:g}", *(cells.get((axis, d), "unknown") for axis in path.axes)) for d in path.doses]
+    rows.append(("items", *(_items([c.n_items for c in path.of(axis)]) for axis in path.axes)))
+    return table(rows, names=1)
+
+
+def _items(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _means(replicates: Replicates) -> list[str]:
+    rows: list[tuple[str, ...]] = [("axis", "dose", "mean", "interval over items", "spread", "interval over seeds")]
+    rows += [
+        (
+            m.axis,
+            f"{m.dose:g}",
+            points(m.change),
+            points_interval(m.interval),
+            f"{100 * m.spread:.1f}",
+            points_interval(m.seed_interval),
+        )
+        for m in replicates.means
+    ]
+    return table(rows)
+
+
+def _local(path: DosePath) -> list[str]:
+    rows: list[tuple[str, ...]] = [("axis", "step", "reasoning", "safety", "angle", "interval", "kappa")]
+    for s in path.segments:
+        arc = "unknown" if math.isnan(s.angle_interval.low) else " to ".join(map(_angle, s.angle_interval))
+        rows.append(
+            (
+                s.axis,
+                f"{s.from_dose:g} to {s.to_dose:g}",
+                change_cell(s.d_reasoning, s.reasoning_interval),
+                change_cell(s.d_safety, s.safety_interval),
+                _angle(s.angle),
+                arc,
+                _kappa(s),
+            )
+        )
+    lines = table(rows)
+    if any(s.kappa is None for s in path.segments):
+        lines.append("  – : reasoning may not have moved; about so many items would settle whether it did.")
+    return lines
+
+
+def _angle(degrees: float) -> str:
+    return "unknown" if math.isnan(degrees) else f"{round(degrees) + 0}°".replace("-", "−")
+
+
+def _kappa(segment: Segment) -> str:
+    if segment.kappa is None:
+        return f"– ({segment.items_needed} items)" if segment.items_needed else "–"
+    low, high = segment.kappa_interval
+    return f"{ratio(segment.kappa)} [{ratio(low)}, {ratio(high)}]"
+
+
+def dynamics_frame(dynamics: Dynamics) -> pl.DataFrame:
+    """Return every change as a table.
+
+    Args:
+        dynamics: What was found.
+
+    Returns:
+        One row an intervention, axis and dose; NaN where nothing is known.
+    """
+    rows = [
+        {
+            "intervention": path.intervention,
+            **{name: getattr(c, name) for name in _COLUMNS if hasattr(c, name)},
+            "low": c.interval.low,
+            "high": c.interval.high,
+            "band_low": c.band.low,
+            "band_high": c.band.high,
+        }
+        for path in dynamics.paths
+        for c in path.changes
+    ]
+    return pl.DataFrame(rows, schema=_COLUMNS)
+
+
+def dynamics_json(dynamics: Dynamics) -> str:
+    """Return everything as JSON.
+
+    Args:
+        dynamics: What was found.
+
+    Returns:
+        Its fields by name, intervals as pairs; what is unknown or infinite is null.
+    """
+    return json.dumps(_plain(asdict(dynamics)), ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value

@@ -1,0 +1,155 @@
+"""Doses in the report, and as a figure of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from oldham.core.errors import ConfigError, OldhamError
+from oldham.coupling import CouplingOptions
+from oldham.coupling.dynamics import DoseOptions, NoDosesError, dose_dynamics
+from oldham.coupling.dynamics_claims import (
+    controls_sentences,
+    critical_sentence,
+    crossing_sentence,
+    free_sentence,
+    seeds_sentences,
+    trend_sentence,
+)
+from oldham.report.charts.dose import dose_figure, dose_response, phase_plane
+from oldham.report.charts.parts import fluid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from oldham.coupling.dynamics_results import DosePath, Dynamics
+    from oldham.report.data import ReportData
+
+_FORMATS: Final = (".png", ".svg", ".html")
+
+
+@dataclass(frozen=True, slots=True)
+class PathView:
+    """One intervention in the report."""
+
+    path: DosePath
+    found: tuple[str, ...]
+    """Critical doses and the free range, as sentences."""
+    trends: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DoseView:
+    """The report's part on doses."""
+
+    dynamics: Dynamics
+    paths: tuple[PathView, ...]
+    planes: tuple[str, ...]
+    """Safety axes with a phase plane."""
+    axes: tuple[str, ...]
+    """Axes by the dose."""
+    between: tuple[str, ...]
+    """Seeds and controls, as sentences."""
+    specs: dict[str, dict[str, Any]]
+    """The charts' specifications by the names that the template knows."""
+
+
+def dose_view(data: ReportData) -> DoseView | None:
+    """Follow every intervention of a run over its doses.
+
+    Args:
+        data: The report's data.
+
+    Returns:
+        None where no arm has a dose above its start.
+    """
+    wanted = DoseOptions(training=_training(data.manifest))
+    options = CouplingOptions(judge=data.judge)
+    try:
+        dynamics = dose_dynamics(data.observations, baseline=data.baseline, options=options, wanted=wanted)
+    except NoDosesError:
+        return None
+    axes = tuple(a for a in data.axes if any(a in p.axes for p in dynamics.paths))
+    planes = tuple(a for a in axes if any(x.axis == a for p in dynamics.paths for x in p.plane))
+    specs = {f"phase-{a}": fluid(phase_plane(dynamics, a)) for a in planes}
+    specs |= {f"dose-{a}": fluid(dose_response(dynamics, a)) for a in axes}
+    between = [s for r in dynamics.replicates for s in seeds_sentences(r)]
+    between += [s for c in dynamics.controls for s in controls_sentences(c, dynamics)]
+    return DoseView(
+        dynamics=dynamics,
+        paths=tuple(map(_view, dynamics.paths)),
+        planes=planes,
+        axes=axes,
+        between=tuple(between),
+        specs=specs,
+    )
+
+
+def _view(path: DosePath) -> PathView:
+    found = [critical_sentence(c, path) for c in path.critical]
+    crossings = [crossing_sentence(c, path) for c in path.critical if c.state != "none"]
+    sentences = [*found, *(c for c in crossings if c), free_sentence(path.free, path)]
+    return PathView(path, tuple(sentences), tuple(trend_sentence(t, path) for t in path.trends))
+
+
+def training_facts(run_dir: Path) -> Mapping[str, Any]:
+    """Return what a run's manifest says of interventions that are trained.
+
+    Args:
+        run_dir: The run directory, or a table without one.
+
+    Returns:
+        By intervention; empty where there is no manifest or nothing in it.
+    """
+    try:
+        return _training(json.loads((run_dir / "manifest.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}  # a table without its run, or one whose description is lost: the rows are what is read
+
+
+def _training(manifest: object) -> Mapping[str, Any]:
+    training = manifest.get("training") if isinstance(manifest, Mapping) else None
+    return training if isinstance(training, Mapping) else {}
+
+
+def plot_target(path: Path) -> Path:
+    """Check that a figure can be written.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The same path.
+
+    Raises:
+        ConfigError: It ends in no known format, or its folder is not there.
+    """
+    if path.suffix not in _FORMATS:
+        raise ConfigError(
+            f"`{path.name}` says no format that can be drawn.", remedy=f"Let its name end in {', '.join(_FORMATS)}."
+        )
+    if not path.parent.is_dir():
+        raise ConfigError("The folder of the figure is not there.", place=str(path), remedy="Make it first.")
+    return path
+
+
+def save_doses(dynamics: Dynamics, path: Path) -> None:
+    """Draw doses into a file; a page asks nothing of any other machine.
+
+    Args:
+        dynamics: What doses do.
+        path: As `plot_target` returns it.
+
+    Raises:
+        OldhamError: The file cannot be written.
+    """
+    figure = dose_figure(dynamics)
+    try:
+        if path.suffix == ".html":
+            figure.save(str(path), inline=True)
+        else:
+            figure.properties(background="white").save(str(path), scale_factor=2)
+    except OSError as error:
+        raise OldhamError(f"The figure cannot be written ({error.strerror}).", place=str(path)) from error

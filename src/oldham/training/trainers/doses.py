@@ -1,0 +1,300 @@
+"""Training itself: from the trainer's first step to its last, with doses kept, checkpoints marked, the watch asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from accelerate.utils import broadcast_object_list
+from safetensors.torch import load_file, save_file
+from transformers import PrinterCallback, Trainer, TrainerCallback
+
+from oldham.backends.tokenizers import quiet
+from oldham.core.errors import ConfigError, OldhamError
+from oldham.training.run import TrainingProgress, dose_dir
+from oldham.training.trainers import make_trainer
+from oldham.training.trainers.common import tracked, undisturbed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oldham.benchmarks.resources import TrainingExample
+    from oldham.training.config import TrainingSettings
+    from oldham.training.watch import Reading, Watch
+
+_WHOLE: Final = "whole"
+"""Name of the empty file that is put into a checkpoint once everything else is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training told, for the manifest."""
+
+    log: list[dict[str, Any]]
+    """The trainer's log, one dict for each logged step, the watch's readings among them."""
+    steps: int
+    """Optimiser steps done."""
+    stopped: str | None
+    """Why it stopped before its last step."""
+    rows: int
+    """Rows of the training set as the trainer takes them: examples, or packed rows."""
+    loss_tokens: int | None
+    """Tokens of these rows that carry loss; None for methods that sample what they learn from."""
+    warnings: tuple[str, ...]
+    """What the checks before training said."""
+    writes: bool
+    """This process is the one that writes."""
+
+
+def train(
+    settings: TrainingSettings,
+    run_dir: Path,
+    examples: list[TrainingExample],
+    report: Callable[[TrainingProgress], None],
+    watch: Watch | None = None,
+) -> Trained:
+    """Train and keep the doses.
+
+    Args:
+        settings: The run's settings.
+        run_dir: The run's directory; checkpoints found in it are continued.
+        examples: The training set, in order.
+        report: Called after every step.
+        watch: Measures the model meanwhile.
+
+    Returns:
+        What training told.
+
+    Raises:
+        ConfigError: A check before training failed.
+        OldhamError: The loss is not a number any more.
+    """
+    callback = DoseCallback(settings, run_dir, report, watch)
+    with tracked(settings, run_dir):
+        trainer, tokenizer = make_trainer(settings, run_dir, examples, [callback])
+        callback.attach(trainer, tokenizer)
+        checkpoint = last_checkpoint(trainer, run_dir / "checkpoints")
+        warnings = _checked(settings, run_dir, examples, trainer, tokenizer, report)
+        with quiet():
+            trainer.train(resume_from_checkpoint=checkpoint)
+    return Trained(
+        log=trainer.state.log_history,
+        steps=int(trainer.state.global_step),
+        stopped=callback.stopped,
+        rows=len(trainer.train_dataset),
+        loss_tokens=_loss_tokens(trainer.train_dataset),
+        warnings=warnings,
+        writes=bool(trainer.is_world_process_zero()),
+    )
+
+
+class DoseCallback(TrainerCallback):
+    """Keeps weights at each dose, marks whole checkpoints, asks the watch, and reports progress.
+
+    Args:
+        settings: The run's settings.
+        run_dir: The run's directory.
+        report: Called after every step.
+        watch: Measures the model meanwhile.
+    """
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        run_dir: Path,
+        report: Callable[[TrainingProgress], None],
+        watch: Watch | None = None,
+    ) -> None:
+        self.settings = settings
+        self.run_dir = run_dir
+        self.report = report
+        self.watch = watch
+        self.stopped: str | None = None
+        self._loss: float | None = None
+        self._reward: float | None = None
+        self._note: str | None = None
+        self._trainer: Any = None
+        self._tokenizer: Any = None
+
+    def attach(self, trainer: Any, tokenizer: Any) -> None:
+        """Tell the callback whose it is.
+
+        Args:
+            trainer: The trainer that has this callback.
+            tokenizer: Its tokenizer.
+
+        Raises:
+            ConfigError: There is a watch, and the model is spread over several devices.
+        """
+        self._trainer, self._tokenizer = trainer, tokenizer
+        trainer.remove_callback(PrinterCallback)  # progress is shown by whoever asked for it
+        if self.watch is not None and _is_sharded(trainer):
+            raise ConfigError(
+                "A panel needs the whole model on one device, and this launch spreads it over several.",
+                remedy="Leave `panel` out and run a study over the doses, or launch without FSDP and ZeRO-3.",
+            )
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Have the model measured as it is before the first step."""
+        if self.watch is not None and state.global_step == 0:
+            self._look(state)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """Note loss and reward; end a run whose loss is not a number."""
+        logs = logs or {}
+        loss, reward = logs.get("loss"), logs.get("reward")
+        if loss is not None and loss != loss:
+            raise OldhamError("The loss is not a number any more.", remedy="Lower `learning_rate` and start again.")
+        self._loss = self._loss if loss is None else float(loss)
+        self._reward = self._reward if reward is None else float(reward)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Mark a checkpoint as whole."""
+        self._trainer.accelerator.wait_for_everyone()
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / _WHOLE).touch()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Measure, stop, keep weights and report, each where it is due."""
+        step, last = int(state.global_step), int(state.max_steps)
+        if self.watch is not None and (step % self.watch.every == 0 or step == last):
+            self.stopped = self._look(state).stop
+            if self.stopped is not None:
+                control.should_training_stop = True
+                # A run killed after this would go on from the checkpoint of this step, past the stop.
+                control.should_save = False
+        if step in self.settings.doses or step == last or self.stopped is not None:
+            _keep(self._trainer, self.settings, dose_dir(self.run_dir, step))
+        self._tell(step, last, "training")
+
+    def _look(self, state: Any) -> Reading:
+        """Have the first process measure, and log what it read."""
+        assert self.watch is not None
+        step = int(state.global_step)
+        self._tell(step, int(state.max_steps), "panel")
+        read: list[Any] = [None]
+        if state.is_world_process_zero:
+            model = self._trainer.accelerator.unwrap_model(self._trainer.model)
+            read = [self.watch.measure(model, self._tokenizer, step)]
+        broadcast_object_list(read)
+        reading: Reading = read[0]
+        self._note = reading.line
+        # Not the trainer's own `log`, which would end the running means of reward and accuracy in the middle.
+        Trainer.log(self._trainer, dict(reading.metrics))
+        return reading
+
+    def _tell(self, step: int, last: int, phase: str) -> None:
+        self.report(TrainingProgress(step, last, self._loss, phase, self._reward, self._note))
+
+
+def last_checkpoint(trainer: Any, folder: Path) -> str | None:
+    """Return the last checkpoint, after removing those that a kill left unfinished.
+
+    Args:
+        trainer: Whose first process does the removing.
+        folder: The run's checkpoints.
+
+    Returns:
+        The checkpoint's folder, None where there is none.
+    """
+    whole = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if (checkpoint / _WHOLE).is_file():
+            whole.append(checkpoint)
+        elif trainer.is_world_process_zero():
+            shutil.rmtree(checkpoint)
+    trainer.accelerator.wait_for_everyone()
+    last = max(whole, key=lambda checkpoint: int(checkpoint.name.rpartition("-")[2]), default=None)
+    return None if last is None else str(last)
+
+
+def _checked(
+    settings: TrainingSettings,
+    run_dir: Path,
+    examples: list[TrainingExample],
+    trainer: Any,
+    tokenizer: Any,
+    report: Callable[[TrainingProgress], None],
+) -> tuple[str, ...]:
+    """Check the run once, before its first step; what was said is kept for a run that goes on."""
+    path = run_dir / "checks.json"
+    try:
+        from oldham.training.preflight import preflight
+    except ModuleNotFoundError:  # the checks are not part of this build
+        return ()
+    if trainer.is_world_process_zero() and not path.exists():
+        report(TrainingProgress(0, trainer.args.max_steps, None, "checking"))
+        with undisturbed():
+            checks = preflight(settings, examples, trainer.model, tokenizer, tokenizer.get_chat_template())
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps({"warnings": checks.warnings, "shown": checks.shown}, indent=2), encoding="utf-8")
+        os.replace(part, path)
+        note = "\n".join([checks.shown, *(f"Warning: {warning}" for warning in checks.warnings)])
+        report(TrainingProgress(0, trainer.args.max_steps, None, "checking", note=note))
+    trainer.accelerator.wait_for_everyone()
+    return tuple(json.loads(path.read_text(encoding="utf-8"))["warnings"])
+
+
+def _loss_tokens(rows: Any) -> int | None:
+    if "labels" not in rows.column_names:
+        return None
+    return sum(int(label != -100) for labels in rows["labels"] for label in labels)
+
+
+def _is_sharded(trainer: Any) -> bool:
+    plugin = trainer.accelerator.state.deepspeed_plugin
+    return bool(trainer.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3))
+
+
+def _keep(trainer: Any, settings: TrainingSettings, folder: Path) -> None:
+    """Write weights under their final name only when they are whole."""
+    part = folder.with_name(folder.name + ".part")
+    if trainer.is_world_process_zero():
+        shutil.rmtree(part, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    trainer.save_model(str(part))  # every process: the weights may be spread over them
+    if trainer.is_world_process_zero():
+        (part / "training_args.bin").unlink(missing_ok=True)
+        (part / "README.md").unlink(missing_ok=True)  # a form the library writes, nothing filled in
+        if (part / "adapter_config.json").is_file():
+            _tidy_adapter(part, settings.model)
+        else:
+            _tidy_model(part, settings.adapter_dtype)
+        for weights in part.glob("*.safetensors"):
+            _cast(weights, getattr(torch, settings.adapter_dtype))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(part, folder)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _tidy_adapter(folder: Path, base: str) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)  # a frozen copy that served as the reference
+        elif path.name not in ("adapter_config.json", "adapter_model.safetensors"):
+            path.unlink()  # the tokenizer, which the base has
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    # The library writes the folder the model was read from, which means nothing elsewhere, and a set in no order.
+    config["base_model_name_or_path"] = base
+    if isinstance(config.get("target_modules"), list):
+        config["target_modules"].sort()
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _tidy_model(folder: Path, dtype: str) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["dtype"] = dtype
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _cast(weights: Path, dtype: torch.dtype) -> None:
+    tensors = {name: tensor.to(dtype).contiguous() for name, tensor in load_file(weights).items()}
+    save_file(tensors, weights, metadata={"format": "pt"})
+    weights.chmod(0o644)  # the library leaves it readable by its owner alone

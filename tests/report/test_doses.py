@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+import yaml
+from page import read_page
+
+from oldham.core.errors import ConfigError
+from oldham.coupling import CouplingOptions
+from oldham.coupling.dynamics import DoseOptions, dose_dynamics
+from oldham.report import render_report
+from oldham.report.charts import fluid
+from oldham.report.charts.dose import dose_figure, dose_response, phase_plane
+from oldham.report.doses import dose_view, plot_target, save_doses, training_facts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from command_line import Oldham
+    from oldham.coupling.dynamics_results import Dynamics
+    from oldham.report import ReportData
+
+HOSTILE = "</script><b>sft</b>\u202e"
+N = 60
+
+
+def rows(name: str = "sft") -> pl.DataFrame:
+    """Reasoning rises by 20 points a dose and refusal falls by 30, item by item."""
+    outcomes = {"reasoning": ("incorrect", "correct"), "harm": ("complied_harmful", "refused")}
+    return pl.DataFrame(
+        [
+            {
+                "arm": "direct" if k == 0 else f"dose {10 * k}",
+                "intervention": name if k else None,
+                "dose": 10.0 * k if k else None,
+                "axis": axis,
+                "benchmark": axis,
+                "item": f"i{i:02d}",
+                "outcome": outcomes[axis][good],
+                "score": float(good),
+            }
+            for axis, first, step in (("reasoning", 0.2, 0.2), ("harm", 0.9, -0.3))
+            for k in range(4)
+            for i in range(N)
+            for good in (i < round(N * (first + step * k)),)
+        ],
+        infer_schema_length=None,
+    )
+
+
+def follow(name: str = "sft", **options: Any) -> Dynamics:
+    quick = CouplingOptions(resamples=400, permutations=400)
+    return dose_dynamics(rows(name), baseline="direct", options=quick, wanted=DoseOptions(**options))
+
+
+def marks_of(spec: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    return next(found for found in spec["datasets"].values() if found and key in found[0])
+
+
+def test_the_path_is_drawn_as_analysed() -> None:
+    found = follow()
+    spots = marks_of(fluid(phase_plane(found, "harm")), "angle")
+    assert [(s["dose"], s["order"]) for s in spots] == [("0", 0), ("10", 1), ("20", 2), ("30", 3)]
+    assert [(s["x"], s["y"]) for s in spots] == [
+        (pytest.approx(20 * k, abs=1e-9), pytest.approx(-30 * k, abs=1e-9)) for k in range(4)
+    ]
+
+
+def test_everything_drawn_lies_within_the_scales() -> None:
+    spec = fluid(phase_plane(follow(), "harm"))
+    layers = {name: [e for layer in spec["layer"] if (e := layer["encoding"].get(name))] for name in "xy"}
+    for name in "xy":
+        low, high = layers[name][-1]["scale"]["domain"]
+        drawn = [row[name] for found in spec["datasets"].values() for row in found if name in row]
+        assert low <= min(drawn) <= max(drawn) <= high
+
+
+def test_a_dose_response_has_its_band_margin_and_critical_dose() -> None:
+    found = follow()
+    spec = fluid(dose_response(found, "harm"))
+    spots = marks_of(spec, "band_low")
+    assert [(s["band_low"], s["band_high"]) for s in spots[1:]] == [
+        (100 * c.band.low, 100 * c.band.high) for c in found.paths[0].of("harm")
+    ]
+    assert [s["dose"] for s in spots if s["critical"]] == ["10"]
+    assert marks_of(spec, "limit") == [{"limit": -5.0}]
+    assert not any("limit" in row for d in fluid(dose_response(found, "reasoning"))["datasets"].values() for row in d)
+
+
+def test_what_is_unknown_is_not_drawn() -> None:
+    found = follow()
+    path = found.paths[0]
+    nothing = [replace(c, change=math.nan) if (c.axis, c.dose) == ("harm", 20.0) else c for c in path.changes]
+    spec = fluid(dose_response(replace(found, paths=(replace(path, changes=tuple(nothing)),)), "harm"))
+    assert [s["dose"] for s in marks_of(spec, "change of score")] == ["0", "10", "30"]
+
+
+def test_the_sheet_is_written_and_asks_nothing_of_others(tmp_path: Path) -> None:
+    found = follow()
+    assert len(dose_figure(found).to_dict()["vconcat"]) == 2
+    save_doses(found, plot_target(tmp_path / "doses.png"))
+    assert (tmp_path / "doses.png").read_bytes().startswith(b"\x89PNG")
+    save_doses(found, plot_target(tmp_path / "doses.html"))
+    assert 'src="http' not in (tmp_path / "doses.html").read_text(encoding="utf-8")
+
+
+def test_a_figure_needs_a_format_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no format"):
+        plot_target(tmp_path / "doses.jpg")
+    with pytest.raises(ConfigError, match="folder"):
+        plot_target(tmp_path / "none" / "doses.png")
+
+
+def test_a_run_without_doses_has_no_part_on_them(data: ReportData) -> None:
+    assert dose_view(data) is None
+
+
+@pytest.mark.thorough
+def test_the_report_has_a_part_on_doses_where_there_are_any(data: ReportData, html: str) -> None:
+    assert "doses" not in [a["id"] for a in read_page(html).all("section")]
+    # The made-up run's last two arms become doses of one intervention with a hostile name.
+    name = pl.when(pl.col("arm").str.starts_with("sft")).then(pl.lit(HOSTILE))
+    dose = pl.col("arm").replace_strict({"sft_60": 60.0, "sft_180": 180.0}, default=None, return_dtype=pl.Float64)
+    dosed = replace(
+        data,
+        observations=data.observations.with_columns(name.alias("intervention"), dose.alias("dose")),
+        manifest={**data.manifest, "training": {HOSTILE: {"control": None}}},
+    )
+    page = read_page(render_report(dosed))
+    assert [a["id"] for a in page.all("section")][2:4] == ["effects", "doses"]
+    assert {"phase-harm", "dose-harm", "dose-reasoning"} <= set(json.loads(page.scripts[0][1]))
+    assert not page.all("b")
+    view = dose_view(dosed)
+    assert view is not None
+    assert view.paths[0].path.doses == (60.0, 180.0)
+    for c in view.paths[0].path.critical:
+        assert c.state in ("reached", "none", "open")
+    assert "critical dose" in page.text
+    assert "a matched learning rate" in page.text
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    path = tmp_path / "run"
+    path.mkdir()
+    rows().write_parquet(path / "observations.parquet")
+    manifest = {"baseline": "direct", "training": {"sft": {"control": None}}}
+    (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (path / "study.yaml").write_text(yaml.safe_dump({"name": "doses", "baseline": "direct"}), encoding="utf-8")
+    return path
+
+
+def test_the_command_says_what_was_found(oldham: Oldham, run_dir: Path) -> None:
+    plot = run_dir / "doses.svg"
+    said = oldham("dose", str(run_dir), "--plot", str(plot))
+    assert said.code == 0, said.err
+    assert "The critical dose for refusal of harmful requests is 10" in said.out.replace("\n  ", " ")
+    assert "`sft` has none; missing: the same steps on text without reasoning" in said.out.replace("\n  ", " ")
+    assert plot.read_text(encoding="utf-8").startswith("<svg")
+    read = json.loads(oldham("dose", str(run_dir), "--format", "json", "--margin", "0.7").out)
+    assert [c["dose"] for c in read["paths"][0]["critical"]] == [30.0]
+
+
+def test_mistakes_are_one_sentence(oldham: Oldham, run_dir: Path) -> None:
+    wrong = oldham("dose", str(run_dir), "--intervention", "stf")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "No arm has a dose of `stf`. Did you mean `sft`?" in wrong.err
+    assert oldham("dose", str(run_dir), "--plot", "doses.jpg").code == 2
+    assert oldham("dose", str(run_dir), "--back", "sft").code == 2
+
+
+def test_facts_of_training_come_from_the_manifest(run_dir: Path) -> None:
+    assert training_facts(run_dir) == {"sft": {"control": None}}
+    assert training_facts(run_dir / "nowhere") == {}
