@@ -14,7 +14,7 @@ from oldham.studies.spec import Study
 from oldham.training.naming import dose_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from oldham.studies.arms import Arm
 
@@ -383,9 +383,39 @@ def test_a_study_made_in_python_takes_runs_too(folder: Path) -> None:
     made = Study(
         name="trained",
         baseline="direct",
-        arms={"direct": {"model": "path:model"}, "sft": {"train": "runs/sft/cot"}},  # type: ignore[dict-item]
+        arms={"direct": {"model": "path:model"}, "sft": {"train": "runs/sft/cot"}},
         benchmarks=("arithmetic:2",),
     )
     assert [arm[0] for arm in trained(made)] == ["sft/30", "sft/60"]
     Path("copy.yaml").write_text(made.to_yaml())
     assert Study.load("copy.yaml").resolved_arms == made.resolved_arms
+
+
+@pytest.mark.model
+def test_from_training_to_the_observations_of_its_doses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Callable[..., Path]
+) -> None:
+    from oldham.studies.run import run
+    from oldham.training.methods import SFTSettings
+    from oldham.training.run import run_training
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OLDHAM_CACHE", str(tmp_path / "cache"))
+    model = f"path:{tiny_model()}"
+    rows = [{"prompt": f"Question {n}?", "completion": f"It is {n}."} for n in range(8)]
+    Path("data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = {"name": "cot", "model": model, "data": [{"file": "data.jsonl", "n": 8}], "steps": 4, "doses": [2]}
+    small = {"batch_size": 2, "max_length": 96, "learning_rate": 1e-2, "lora": {"r": 2, "alpha": 4}, "control": "text"}
+    run_training(SFTSettings.model_validate({**told, **small}), Path("runs/sft/cot"))
+    made = study(("path:model", model), ("arithmetic:6, harmful:5", "arithmetic:2, harmful:2"))
+    first = run(made, preflight=False)
+    table = first.observations
+    doses = table.select("arm", "intervention", "dose").unique().sort("arm").rows()
+    assert doses == [("direct", None, None), ("sft/2", "sft", 2.0), ("sft/4", "sft", 4.0)]
+    manifest = json.loads(Path("runs/trained/manifest.json").read_text())
+    assert manifest["training"]["sft"]["control"] == "text"
+    assert manifest["training"]["sft"]["runs"][0]["steps"] == [2, 4]
+    answers = {arm: manifest["arms"][arm]["fingerprint"] for arm in ("direct", "sft/2", "sft/4")}
+    assert len(set(answers.values())) == 3
+    again = run(study(("path:model", model), ("arithmetic:6, harmful:5", "arithmetic:2, harmful:2")), preflight=False)
+    assert again.n_generated == 0

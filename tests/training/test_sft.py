@@ -31,7 +31,7 @@ def settings(**changes: Any) -> SFTSettings:
         "data": [{"source": "premises", "n": 12}],
         "steps": 6,
         "batch_size": 2,
-        "max_length": 64,
+        "max_length": 128,
         "save_every": 2,
         "lora": {"r": 2, "alpha": 4},
     }
@@ -178,8 +178,11 @@ def test_the_loss_sees_the_answer_only(tmp_path: Path, tiny_model: Callable[...,
 @pytest.mark.sleeps
 @pytest.mark.parametrize("method", ["sft", "dpo"])
 def test_a_killed_run_ends_with_the_same_adapter(tmp_path: Path, tiny_model: Callable[..., Path], method: str) -> None:
-    pairs = [{"source": "safe_over_jailbroken", "n": 12}] if method == "dpo" else [{"source": "premises", "n": 12}]
-    changes = {"model": f"path:{tiny_model()}", "steps": 12, "data": pairs, "max_length": 256}
+    pairs = tmp_path / "pairs.jsonl"  # those of a source are longer than the tiny model's context
+    lines = [{"prompt": f"Add {n} and 1.", "completion": f"{n + 1}.", "rejected": "No idea."} for n in range(12)]
+    pairs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = [{"file": str(pairs), "n": 12}] if method == "dpo" else [{"source": "premises", "n": 12}]
+    changes = {"model": f"path:{tiny_model()}", "steps": 12, "data": data, "max_length": 256}
     told = METHODS[method].model_validate({**settings().model_dump(exclude=SFT_ALONE), **changes})
     whole = run_training(told, tmp_path / "whole").doses[12]
     config, out = tmp_path / "tiny.json", tmp_path / "killed"

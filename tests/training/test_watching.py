@@ -44,7 +44,7 @@ def told(tiny_model: Callable[..., Path]) -> Callable[..., SFTSettings]:
             "data": [{"source": "premises", "n": 12}],
             "steps": 6,
             "batch_size": 2,
-            "max_length": 64,
+            "max_length": 128,
             "save_every": 2,
             "lora": {"r": 2, "alpha": 4},
         }

@@ -131,9 +131,11 @@ class _Bar:
         Args:
             at: Where the run is.
         """
+        from oldham.training.masks import coloured
+
         if at.note is not None and at.note != self._note:
             self._note = at.note
-            self._bars.console.print(at.note, soft_wrap=True)
+            self._bars.console.print(coloured(at.note) if err.is_terminal else at.note, soft_wrap=True, markup=False)
         loss = "" if at.loss is None else f", loss {at.loss:.3f}"
         reward = "" if at.reward is None else f", reward {at.reward:.2f}"
         self._bars.update(self._task, completed=at.step, total=at.steps, description=f"{at.phase}{loss}{reward}")

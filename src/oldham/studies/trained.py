@@ -94,7 +94,8 @@ class TrainedArms:
     def _runs(self, folder: Path, name: str) -> list[TrainedRun]:
         runs = runs_in(folder)
         if not runs:
-            there = [path.name for path in folder.parent.glob("*") if runs_in(path)]
+            records = (*folder.parent.glob("*/settings.json"), *folder.parent.glob("*/*=*/settings.json"))
+            there = {record.relative_to(folder.parent).parts[0] for record in records}
             raise ConfigError(
                 f"`{folder}` is no folder of a training run.",
                 place=self._place(name, "train"),

@@ -16,6 +16,7 @@ from oldham.core.errors import ConfigError, MissingDependencyError, OldhamError,
 from oldham.core.fingerprint import file_sha256, fingerprint
 from oldham.core.records import jsonable
 from oldham.training.examples import build_examples
+from oldham.training.naming import dose_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +75,7 @@ class TrainingResult:
         Args:
             step: A step that was kept.
         """
-        return f"path:{self.doses[step]}" if self.whole else f"{self.model}+{self.doses[step]}"
+        return dose_model(self.model, self.doses[step])
 
 
 def run_training(

@@ -16,6 +16,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from oldham.backends.tokenizers import quiet
 from oldham.core.errors import ConfigError, OldhamError
+from oldham.training.preflight import check_start, preflight
 from oldham.training.run import TrainingProgress, dose_dir
 from oldham.training.trainers import make_trainer
 from oldham.training.trainers.common import tracked, undisturbed
@@ -74,7 +75,7 @@ def train(
         ConfigError: A check before training failed.
         OldhamError: The loss is not a number any more.
     """
-    callback = DoseCallback(settings, run_dir, report, watch)
+    callback = DoseCallback(settings, run_dir, examples, report, watch)
     with tracked(settings, run_dir):
         trainer, tokenizer = make_trainer(settings, run_dir, examples, [callback])
         callback.attach(trainer, tokenizer)
@@ -88,7 +89,7 @@ def train(
         stopped=callback.stopped,
         rows=len(trainer.train_dataset),
         loss_tokens=_loss_tokens(trainer.train_dataset),
-        warnings=warnings,
+        warnings=(*warnings, *callback.warnings),
         writes=bool(trainer.is_world_process_zero()),
     )
 
@@ -99,6 +100,7 @@ class DoseCallback(TrainerCallback):
     Args:
         settings: The run's settings.
         run_dir: The run's directory.
+        examples: The training set.
         report: Called after every step.
         watch: Measures the model meanwhile.
     """
@@ -107,14 +109,17 @@ class DoseCallback(TrainerCallback):
         self,
         settings: TrainingSettings,
         run_dir: Path,
+        examples: list[TrainingExample],
         report: Callable[[TrainingProgress], None],
         watch: Watch | None = None,
     ) -> None:
         self.settings = settings
         self.run_dir = run_dir
+        self.examples = examples
         self.report = report
         self.watch = watch
         self.stopped: str | None = None
+        self.warnings: tuple[str, ...] = ()
         self._loss: float | None = None
         self._reward: float | None = None
         self._note: str | None = None
@@ -140,9 +145,10 @@ class DoseCallback(TrainerCallback):
             )
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Have the model measured as it is before the first step."""
+        """Have the model measured as it is before the first step: is there anything to lose and to gain?"""
         if self.watch is not None and state.global_step == 0:
-            self._look(state)
+            self.warnings = check_start(self._look(state).metrics, self.settings, self.examples)
+            self._note = "\n".join([str(self._note), *(f"Warning: {warning}" for warning in self.warnings)])
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Note loss and reward; end a run whose loss is not a number."""
@@ -223,14 +229,11 @@ def _checked(
 ) -> tuple[str, ...]:
     """Check the run once, before its first step; what was said is kept for a run that goes on."""
     path = run_dir / "checks.json"
-    try:
-        from oldham.training.preflight import preflight
-    except ModuleNotFoundError:  # the checks are not part of this build
-        return ()
     if trainer.is_world_process_zero() and not path.exists():
         report(TrainingProgress(0, trainer.args.max_steps, None, "checking"))
         with undisturbed():
-            checks = preflight(settings, examples, trainer.model, tokenizer, tokenizer.get_chat_template())
+            template = tokenizer.get_chat_template()
+            checks = preflight(settings, examples, trainer.model, tokenizer, template, trainer=trainer)
         part = path.with_suffix(".part")
         part.write_text(json.dumps({"warnings": checks.warnings, "shown": checks.shown}, indent=2), encoding="utf-8")
         os.replace(part, path)
