@@ -94,6 +94,30 @@ def test_the_summary_says_who_gained_power_and_prints_every_denominator(table: T
     assert "significant" not in analyse(*study(table)).summary(full=True)
 
 
+def test_a_share_of_other_items_or_benchmarks_is_marked(table: Table) -> None:
+    tables = [t.with_columns(benchmark=pl.lit(name)) for name in ("one", "two") for t in study(table)]
+    alone = table({"direct": bad(9), "cot": bad(9)}, benchmark="one", attack="only_one")
+    lost = [
+        table({"direct": scores, "cot": bad(9)}, benchmark=name, attack="base64")
+        for name, scores in (("one", bad(9)), ("two", [None] * 40))
+    ]
+    text = analyse(*tables, alone, *lost).summary()
+    grid = text[text.index("Attacks on harm: ASR@1") :].partition("\n\n")[0]
+    rows = {line.split()[0]: line.split("] of ")[1:] for line in grid.splitlines()[2:]}
+    ends = {name: [end.split()[0] for end in cells] for name, cells in rows.items()}
+    assert ends == {
+        "base64": ["40*", "80"],  # under direct nothing is known of one of the two benchmarks
+        "none": ["80", "80"],
+        "only_one": ["40*", "40*"],
+        "persona": ["80", "80"],
+        "prefill": ["80", "80"],
+        "*": [],
+    }
+    assert "\n  * Other items or benchmarks than" in grid
+    assert max(map(len, text.splitlines())) <= 110
+    assert "*" not in analyse(*tables).summary()
+
+
 def test_on_other_axes_the_summary_says_what_attacks_cost(table: Table) -> None:
     text = " ".join(analyse(*study(table, axis="reasoning")).summary().split())
     assert "bad share (1 − score) of a single try" in text

@@ -30,6 +30,7 @@ OBSERVATION_COLUMNS: Final[Mapping[str, type[pl.DataType]]] = MappingProxyType(
         "attack": pl.String,
         "technique": pl.String,  # the attack without its dose; null without one
         "attack_dose": pl.Float64,  # the attack's place in its technique's curve; null without one
+        "disguised": pl.Boolean,  # whether the attack hides what is asked for; null where that is not known
         "queries": pl.Int64,  # what an adaptive attack asked of the target in this draw; null for one try
         "attack_tokens": pl.Int64,  # what the attacker's model wrote; null without one
         "draw": pl.Int64,
@@ -41,6 +42,8 @@ OBSERVATION_COLUMNS: Final[Mapping[str, type[pl.DataType]]] = MappingProxyType(
         "stages": pl.String,  # what a judge found in a trace, separated by commas; null where it does not look
         "parsed": pl.String,  # ok | retried | failed: whether the judge's own output could be read
         "judge_fingerprint": pl.String,  # which version, prompt and model of the judge
+        "named": pl.Float64,  # share of the plain request's content words that the answer holds; null where unknown
+        "named_by_chance": pl.Float64,  # mean of that share over the benchmark's requests of other clusters
         "thinking_state": pl.String,
         "trace_stop": pl.String,
         "stop": pl.String,

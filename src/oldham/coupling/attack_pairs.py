@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from oldham.core.fingerprint import derive_seed
-from oldham.coupling.attack_cells import Place, by_axis, shared_rungs
+from oldham.coupling.attack_grid import Place, by_axis
 from oldham.coupling.attack_results import UNATTACKED, AttackContrast, DoseControl, Paired
+from oldham.coupling.attack_worst import against_baseline, shared_rungs
 from oldham.coupling.bootstrap import average, resample_means, widen_if_rare
 from oldham.coupling.shares import UNKNOWN
 from oldham.coupling.significance import holm, mcnemar, sign_flip
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from oldham.coupling.attack_cells import Grid, Ladder
+    from oldham.coupling.attack_grid import Grid, Ladder
     from oldham.coupling.bootstrap import Estimate
     from oldham.coupling.options import CouplingOptions
 
@@ -232,12 +233,12 @@ def _columns(grid: Grid, ladder: Ladder) -> Iterator[tuple[Key, Column]]:
         if control is not None and grid.has(place, Place(arm, control)):
             yield Key("control", arm, attack), _difference(grid, place, Place(arm, control))
     for arm in ladder.arms:
-        shared = shared_rungs(grid, ladder, arm)
-        if shared:
-            base_shared = [Place(baseline, place.attack) for place in shared]
-            values = grid.worst(shared) - grid.worst(base_shared)
+        sides = against_baseline(grid, ladder, arm)
+        if sides is not None:
+            here, there = sides
+            asked = grid.asked(*(Place(a, p.attack) for p in shared_rungs(grid, ladder, arm) for a in (arm, baseline)))
             alone = len(np.unique(grid.bad.clusters)) == len(grid.bad.clusters)
-            yield Key("worst", arm), Column(grid, values, grid.asked(*shared, *base_shared), single=alone)
+            yield Key("worst", arm), Column(grid, here.known - there.known, asked, single=alone)
 
 
 def _difference(grid: Grid, place: Place, other: Place) -> Column:

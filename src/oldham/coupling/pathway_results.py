@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ALL: Final = "all"
 """The name of the sum of a side."""
 REASONS: Final = (
+    "the new answer names its request no more than another one",
     "there was no trace",
     "no trace was read",
     "nobody looked for stages in the trace",

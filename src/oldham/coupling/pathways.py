@@ -51,7 +51,8 @@ class PathwayOptions:
     format_controls: Mapping[str, str] = field(default_factory=dict)
     """By arm, another arm that is the same without its format or prefix; empty where nobody ran one."""
     disguises: Collection[str] | None = None
-    """Labels of the attacks that hide what is asked for; None where nobody said."""
+    """Labels of the attacks that hide what is asked for; None takes the word of the table's column `disguised`, where
+    studies tell it of this package's attacks. An attack of which nothing is told there may be one or not."""
 
 
 _DEFAULT: Final = PathwayOptions()

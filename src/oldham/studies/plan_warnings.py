@@ -8,7 +8,7 @@ from oldham.backends.base import backend_for
 from oldham.benchmarks import BENCHMARKS
 from oldham.core.outcomes import SAFETY_AXES, Axis
 from oldham.prompts import CLAUSES
-from oldham.studies.attacks import attack_warnings
+from oldham.studies.attacks import attack_warnings, draws_anew
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,8 @@ def plan_warnings(
         yield "No benchmark is on the axis `reasoning`, so there is nothing to couple safety with."
     if not axes & set(SAFETY_AXES):
         yield "No benchmark is on a safety axis, so there is nothing to couple reasoning with."
-    yield from attack_warnings(study)
+    yield from attack_warnings(study, items)
+    yield from _single_draws(study)
     if len(study.resolved_arms) < 2:
         yield "There is only one arm, so nothing is compared."
     if study.draws == 1 and any(arm.sampling.temperature > 0 for arm in study.resolved_arms):
@@ -61,3 +62,16 @@ def plan_warnings(
         control = CLAUSES.get(name).neutral
         if control is not None and control not in clauses:
             yield f"No arm tells what `{name}` says from how long it is; `safety: {control}` would."
+
+
+def _single_draws(study: Study) -> Iterable[str]:
+    """Say where a study of several draws makes one, because all would be the same text."""
+    greedy = [arm.name for arm in study.resolved_arms if not arm.sampling.temperature]
+    anew = [wanted.label for wanted in study.resolved_attacks if draws_anew(wanted.attack)]
+    same = [wanted.label for wanted in study.resolved_attacks if wanted.label not in anew]
+    if study.draws > 1 and greedy and same:
+        yield (
+            f"Under `{'`, `'.join(greedy)}`, which decode greedily, `{'`, `'.join(same)}` would give the same text "
+            f"{study.draws} times and {'has' if len(same) == 1 else 'have'} one draw; `{'`, `'.join(anew)}` "
+            f"{'has' if len(anew) == 1 else 'have'} {study.draws}."
+        )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from oldham.backends.base import backend_for
 from oldham.core.errors import ConfigError, MissingDependencyError, OldhamError, RunInterruptedError
 from oldham.core.fingerprint import file_sha256, fingerprint
-from oldham.core.records import jsonable
 from oldham.training.examples import build_examples
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ def _claim(run_dir: Path, settings: SFTSettings) -> None:
                     remedy="Give the run another `name`, or another --out.",
                 )
             return
-        _write_json(path, {"identity": identity, "settings": jsonable(settings)})
+        _write_json(path, {"identity": identity, "settings": settings.model_dump(mode="json")})
     except (OSError, ValueError, KeyError) as error:
         raise OldhamError(f"The run directory cannot be used ({error}).", place=str(run_dir)) from error
 
@@ -161,7 +160,7 @@ def _write_manifest(
     _write_json(
         run_dir / "manifest.json",
         {
-            "settings": jsonable(settings),
+            "settings": settings.model_dump(mode="json"),
             "fingerprint": settings.fingerprint(),
             "n_examples": n_examples,
             "data_sha256": file_sha256(run_dir / "data.jsonl"),

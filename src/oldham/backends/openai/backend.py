@@ -47,7 +47,7 @@ class OpenAIBackend(Backend):
     def __init__(self, model: ServedModel, url: str, key: str, chat: ChatFormat | None) -> None:
         self._model, self._url, self._key, self._chat = model, url, key, chat
         self._fingerprint = model.fingerprint
-        self._spending = Spending(model.options)
+        self._spending, self._payer = Spending(model.options), f"model `{model.name}`"
         self._manners = Manners()
         self._taken: frozenset[str] = frozenset()
 
@@ -98,6 +98,10 @@ class OpenAIBackend(Backend):
         """US dollars spent so far, by the prices given; 0 without them."""
         return self._spending.spent
 
+    def pay_from(self, spending: Spending, who: str) -> None:
+        """Share a total and its cap. See `Backend.pay_from`."""
+        self._spending, self._payer = spending, who
+
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Ask the server for every request at once, as far as `concurrency` allows. See `Backend.generate`.
 
@@ -135,7 +139,7 @@ class OpenAIBackend(Backend):
         return [_outcome(result, hopeless) for result in results]
 
     async def _row(self, session: Session, request: Request) -> Generation:
-        with Purse(session.spending) as purse:
+        with Purse(session.spending, request.payer or self._payer) as purse:
             talk = Talk(session, request, purse)
             if self._model.api == "completions" and self._chat is not None:
                 return await CompletionsRow(talk, request, self._chat).generate(self._fingerprint)
@@ -153,9 +157,7 @@ class OpenAIBackend(Backend):
                 raise error
         kinds = {error.kind: error for error in errors if isinstance(error, RowError)}
         if set(kinds) == {"cap"}:
-            raise ModelError(
-                f"The {kinds['cap'].reason}.", place=self._url, remedy="Raise cap_usd and give the same command again."
-            )
+            raise self._spending.reached()
         if "unreachable" in kinds:
             raise ModelError("The server cannot be reached.", place=self._url, remedy="Start it, or check the address.")
         if kinds.keys() <= {"refused", "unable"}:

@@ -1,10 +1,11 @@
-"""What a run spends on a server, and the cap it stops at."""
+"""What a run spends on a server, who spends it, and the cap it stops at."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from oldham.backends.openai.errors import RowError
+from oldham.core.errors import ModelError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Spending:
-    """Counts what all rows of a run spend.
+    """Counts what a run spends on a server; models of one server can share it, and then count towards one cap.
 
     Args:
         options: The prices, in US dollars a million tokens, and the cap.
@@ -22,9 +23,36 @@ class Spending:
     def __init__(self, options: ServerOptions) -> None:
         self._read, self._written = options.usd_per_million_read, options.usd_per_million_written
         self._cap = options.cap_usd
-        self.spent = 0.0
-        """US dollars so far; a request whose usage the server did not tell counts as its worst case."""
+        self.by: dict[str, float] = {}
+        """US dollars so far, by who spent them; a request whose usage the server did not tell counts as its worst
+        case."""
+        self.refused = False
+        """Whether something was not asked because of the cap."""
         self._promised = 0.0
+
+    @property
+    def spent(self) -> float:
+        """US dollars so far, whoever spent them."""
+        return sum(self.by.values())
+
+    def reached(self) -> ModelError:
+        """Return the error that says that the cap is reached, and who spent how much of it."""
+        shares = ", ".join(f"{who} ${usd:,.2f}" for who, usd in self.by.items())
+        told = f"everything asked of the server counts: {shares}" if shares else "a single request could cross it"
+        return ModelError(
+            f"The spending cap of ${self._cap or 0.0:g} is reached ({told}).",
+            place="cap_usd",
+            remedy="Raise cap_usd and give the same command again.",
+        )
+
+    def pay(self, who: str, usd: float) -> None:
+        """Count what was spent.
+
+        Args:
+            who: By whom.
+            usd: How much.
+        """
+        self.by[who] = self.by.get(who, 0.0) + usd
 
     def cost(self, read: int, written: int) -> float | None:
         """Return what tokens cost in US dollars, None where a price is missing.
@@ -47,6 +75,7 @@ class Spending:
             RowError: That could cross the cap.
         """
         if self._cap is not None and self.spent + self._promised + usd > self._cap:
+            self.refused = True
             raise RowError("cap", f"spending cap of ${self._cap:g} reached")
         self._promised += usd
 
@@ -63,11 +92,12 @@ class Purse:
     """One row's money: set aside before a request, paid after it, the rest given back at the end.
 
     Args:
-        spending: That of the run.
+        spending: That of the server.
+        who: Who pays.
     """
 
-    def __init__(self, spending: Spending) -> None:
-        self._spending = spending
+    def __init__(self, spending: Spending, who: str) -> None:
+        self._spending, self._who = spending, who
         self._left = 0.0
         self._paid: float | None = 0.0
 
@@ -101,7 +131,7 @@ class Purse:
         known = None if usage is None else self._spending.cost(*usage)
         price = self._spending.cost(*most) or 0.0 if known is None else known
         self._paid = None if known is None or self._paid is None else self._paid + known
-        self._spending.spent += price
+        self._spending.pay(self._who, price)
         given_back = min(price, self._left)
         self._spending.release(given_back)
         self._left -= given_back

@@ -1,0 +1,191 @@
+"""What a run asks of each model and what that costs, booked to whoever is asked: arms, attackers and judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from oldham.backends.openai.spending import Spending
+from oldham.core.counts import total
+from oldham.core.records import StopReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from oldham.backends.base import Backend, Request, ServerOptions
+    from oldham.core.records import Generation
+    from oldham.studies.arms import Arm
+    from oldham.studies.judging import Grader
+    from oldham.studies.spec import Study
+
+
+class Payer(NamedTuple):
+    """Who asked a model."""
+
+    role: Literal["model", "attacker", "judges' model"]
+    """`model` for the arms' own."""
+    name: str
+    """An attacker's name in the study; else the model's."""
+    model: str
+    """The model that was asked."""
+    server: str | None
+    """Name of the study's server that answers for it; None for none."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages."""
+        return f"{self.role} `{self.name}`"
+
+
+@dataclass
+class Bill:
+    """What one payer asked for, in single calls of a model."""
+
+    calls: int = 0
+    """Calls, failed ones among them."""
+    failed: int = 0
+    """Calls that came to nothing; nobody tells their tokens."""
+    untold: int = 0
+    """Other calls whose tokens are not known in full."""
+    prompt_tokens: int = 0
+    """Tokens read, as far as they are known."""
+    output_tokens: int = 0
+    """Tokens written, trace and answer, as far as they are known."""
+    seconds: float = 0.0
+    """Their share of the batches' wall time, as far as it is known."""
+    usd: float | None = None
+    """What they cost; None where no price is known."""
+
+    def add(self, generation: Generation) -> None:
+        """Book a call.
+
+        Args:
+            generation: What came of it.
+        """
+        self.calls += 1
+        self.seconds += generation.seconds or 0.0
+        if generation.usd is not None:
+            self.usd = (self.usd or 0.0) + generation.usd
+        if generation.stop is StopReason.ERROR:
+            self.failed += 1
+            return
+        written = total((generation.realised_thinking_tokens, generation.answer_tokens))
+        self.untold += written is None or generation.prompt_tokens is None
+        self.prompt_tokens += generation.prompt_tokens or 0
+        self.output_tokens += (generation.realised_thinking_tokens or 0) + (generation.answer_tokens or 0)
+
+    @property
+    def told(self) -> str:
+        """The bill in half a sentence."""
+        known = "" if self.untold + self.failed < self.calls else ", tokens unknown"
+        if not known:
+            known = f", {self.prompt_tokens:,} tokens read and {self.output_tokens:,} written"
+            known += f" (not told for {self.untold})" if self.untold else ""
+        failed = f", {self.failed} of them failed" if self.failed else ""
+        cost = "" if self.usd is None else f", ${self.usd:,.2f}"
+        return f"{self.calls:,} {'call' if self.calls == 1 else 'calls'}{failed}{known}{cost}"
+
+
+class Spent(NamedTuple):
+    """A payer's bill in one run."""
+
+    payer: Payer
+    """Who asked."""
+    bill: Bill
+    """For what."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return both for the manifest: plain JSON values."""
+        return {**self.payer._asdict(), **vars(self.bill)}
+
+
+class Costs:
+    """A run's bills, and the totals that the models of a server share.
+
+    The checks before the first batch of arms' and attackers' models count towards a server's cap and stand in no bill.
+
+    Args:
+        study: The study.
+        graders: The models that judges ask; they keep their bills themselves.
+    """
+
+    def __init__(self, study: Study, graders: Sequence[Grader]) -> None:
+        self._study, self._graders = study, graders
+        self._bills: dict[Payer, Bill] = {}
+        self._accounts: list[tuple[ServerOptions, Spending]] = []
+        for grader in graders:
+            grader.spending = self._account(grader.server)
+
+    def share(self, backend: Backend, payer: str, server: ServerOptions | None) -> None:
+        """Let a model that was just loaded count towards its server's total.
+
+        Args:
+            backend: The model.
+            payer: For whom it answers, but for what attackers ask of it.
+            server: Its server; None for none.
+        """
+        account = self._account(server)
+        if account is not None:
+            backend.pay_from(account, payer)
+
+    def heard(self, arm: Arm) -> Callable[[Request, Generation], None]:
+        """Return what books the calls of an arm's programs.
+
+        Args:
+            arm: One of the study's.
+        """
+        own = Payer("model", arm.model, arm.model, arm.server)
+
+        def book(request: Request, generation: Generation) -> None:
+            self._bills.setdefault(own if request.to is None else self._attacker(request.to), Bill()).add(generation)
+
+        return book
+
+    @property
+    def spent(self) -> tuple[Spent, ...]:
+        """Every bill so far: the arms' models, attackers, judges' models."""
+        judging = [
+            Spent(Payer("judges' model", g.model, g.model, self._name(g.server)), g.bill)
+            for g in self._graders
+            if g.bill.calls
+        ]
+        made = [Spent(payer, bill) for payer, bill in self._bills.items()]
+        return (*sorted(made, key=lambda one: one.payer.role != "model"), *judging)
+
+    @property
+    def usd(self) -> float:
+        """What all of it costs, as far as prices are known."""
+        return sum(bill.usd or 0.0 for _, bill in self.spent)
+
+    @property
+    def caps_reached(self) -> list[str]:
+        """For each server whose cap left something unasked, a sentence that says so, and who spent how much."""
+        return [account.reached().message for _, account in self._accounts if account.refused]
+
+    def _attacker(self, name: str) -> Payer:
+        options = self._study.attackers[name]
+        return Payer("attacker", name, options.model, options.server)
+
+    def _account(self, server: ServerOptions | None) -> Spending | None:
+        if server is None:
+            return None
+        account = next((known for options, known in self._accounts if options == server), None)
+        if account is None:
+            account = Spending(server)
+            self._accounts.append((server, account))
+        return account
+
+    def _name(self, server: ServerOptions | None) -> str | None:
+        """Return a server's name; one that only an added judge names has none."""
+        return next((name for name, options in self._study.servers.items() if options == server), None)
+
+
+def told(spent: Sequence[Spent]) -> str:
+    """Say in a sentence who asked for what; empty where only one model was asked, and nothing paid.
+
+    Args:
+        spent: A run's bills.
+    """
+    if len(spent) < 2 and all(bill.usd is None for _, bill in spent):
+        return ""
+    return f"Asked: {'; '.join(f'{payer.label} {bill.told}' for payer, bill in spent)}."
