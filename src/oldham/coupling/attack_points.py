@@ -181,7 +181,8 @@ def _told(of: Sequence[AttackPoint]) -> str:
     named = percent(max(point.named for point in of), 0)
     by_chance = percent(max(point.by_chance for point in of), 0)
     most = "" if len(of) == 1 else "at most "
-    n_items = counted(sum(point.n_items for point in of), "item")
+    fewest, most_items = (pick(point.n_items for point in of) for pick in (min, max))
+    n_items = counted(most_items, "item") if fewest == most_items else f"{fewest} to {most_items} items"
     return f"{attack} under {under} ({most}{named}% against {by_chance}%, {n_items})"
 
 
