@@ -128,7 +128,7 @@ def test_a_folders_name_fits_a_label(tmp_path: Path) -> None:
 def test_a_folder_can_be_named_by_its_file_and_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path / "gcg", *map(strings_of, ITEMS))
     monkeypatch.chdir(folder)
-    named = [suffix(path) for path in (folder, folder / FILE_NAME, Path("."), Path("../gcg"), Path(FILE_NAME))]
+    named = [suffix(path) for path in (folder, folder / FILE_NAME, Path("../gcg"), Path("../gcg") / FILE_NAME)]
     assert {attack.label for attack in named} == {"suffix[strings=gcg]"}
     assert len({attack.fingerprint for attack in named}) == 1
 
@@ -233,3 +233,19 @@ def test_no_folder_and_none_of_that_name_are_told(tmp_path: Path) -> None:
     for key, value in (("steps", -1), ("missing", "ignore"), ("no_such_knob", 1)):
         with pytest.raises(OldhamError, match=key):
             suffix(tmp_path, **{key: value})
+
+
+@pytest.mark.parametrize("named", [".", "./", "..", "gcg/..", "strings.json", "../strings.json", "/"])
+def test_a_folder_that_is_not_named_is_refused(tmp_path: Path, named: str) -> None:
+    write(tmp_path / "gcg", *map(strings_of, ITEMS))
+    with pytest.raises(ConfigError, match=r"`strings` of `suffix` cannot be .*: name the folder itself") as caught:
+        study(tmp_path, f"[{{attack: suffix, strings: {named}}}]")
+    assert "study.yaml:" in str(caught.value)
+
+
+@pytest.mark.parametrize("named", ["gcg/.", "./gcg/", "other/../gcg", "../{parent}/gcg/strings.json"])
+def test_a_folder_that_is_named_in_another_way_is_the_same(tmp_path: Path, named: str) -> None:
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "gcg", *map(strings_of, ITEMS))
+    [wanted] = study(tmp_path, f"[{{attack: suffix, strings: {named.format(parent=tmp_path.name)}}}]").resolved_attacks
+    assert wanted.label == "suffix[strings=gcg]"

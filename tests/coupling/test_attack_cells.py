@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 import pytest
+from attack_ladders import BAD, GOOD, QUICK, ladder_of
 
 from oldham.core.observations import as_observations
-from oldham.coupling import CouplingOptions, build_attacks
+from oldham.coupling import build_attacks
 from oldham.coupling.attack_cells import at_least_one
 from oldham.coupling.pairing import tidy_trials
 from oldham.coupling.shares import wilson
@@ -22,16 +23,7 @@ if TYPE_CHECKING:
     from oldham.coupling import AttackLadder
     from oldham.coupling.attack_results import AttackCell
 
-QUICK = CouplingOptions(resamples=400, permutations=400)
-BAD, GOOD = 0.0, 1.0
 SOME: list[float | None] = [BAD, 0.5, GOOD, None]
-
-
-def ladder_of(*tables: pl.DataFrame, arms: tuple[str, ...] = ("direct", "cot")) -> AttackLadder:
-    trials = tidy_trials(as_observations(pl.concat(tables, how="diagonal_relaxed")))[0]
-    ladder = build_attacks(trials, arms, "direct", QUICK)
-    assert ladder is not None
-    return ladder
 
 
 def cell(ladder: AttackLadder, arm: str, attack: str, axis: str = "harm") -> AttackCell:

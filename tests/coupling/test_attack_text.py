@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
+from attack_ladders import BAD, GOOD, QUICK
 
-from oldham.coupling import Coupling, CouplingOptions, couple, unattacked
+from oldham.coupling import Coupling, couple, unattacked
 from oldham.coupling.attack_results import AttackContrast, Paired
-from oldham.coupling.attack_text import attack_sections, interaction_finding
+from oldham.coupling.attack_text import BY_CHANCE, attack_sections, interaction_finding, mark_notes
 from oldham.coupling.results import Interval
 
 if TYPE_CHECKING:
     from conftest import Table
-
-QUICK = CouplingOptions(resamples=400, permutations=400)
-BAD, GOOD = 0.0, 1.0
 
 
 def analyse(*tables: pl.DataFrame) -> Coupling:
@@ -116,6 +114,12 @@ def test_a_share_of_other_items_or_benchmarks_is_marked(table: Table) -> None:
     assert "\n  * Other items or benchmarks than" in grid
     assert max(map(len, text.splitlines())) <= 110
     assert "*" not in analyse(*tables).summary()
+
+
+def test_a_share_without_a_mark_is_not_said_to_be_on_the_point() -> None:
+    (note,) = mark_notes(f"40 [20, 60] of 40{BY_CHANCE}")
+    assert note.endswith("No mark: above chance, or not known.")
+    assert mark_notes("40 [20, 60] of 40") == []
 
 
 def test_on_other_axes_the_summary_says_what_attacks_cost(table: Table) -> None:

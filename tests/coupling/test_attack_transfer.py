@@ -6,28 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 import pytest
+from attack_ladders import BAD, GOOD, ladder_of
 
-from oldham.core.observations import as_observations
-from oldham.coupling import CouplingOptions, build_attacks
-from oldham.coupling.pairing import tidy_trials
 from oldham.coupling.shares import wilson
 
 if TYPE_CHECKING:
     from conftest import Table
-    from oldham.coupling import AttackLadder
     from oldham.coupling.attack_results import AttackTransfer
-
-QUICK = CouplingOptions(resamples=400, permutations=400)
-BAD, GOOD = 0.0, 1.0
-
-
-def ladder_of(*tables: pl.DataFrame, arms: tuple[str, ...] = ("direct", "cot")) -> AttackLadder:
-    trials = tidy_trials(as_observations(pl.concat(tables, how="diagonal_relaxed")))[0]
-    ladder = build_attacks(trials, arms, "direct", QUICK)
-    assert ladder is not None
-    return ladder
 
 
 def told(transfers: tuple[AttackTransfer, ...]) -> dict[tuple[str | None, str, str], tuple[int, float]]:

@@ -268,12 +268,46 @@ def test_what_the_missing_could_undo_is_not_decided_and_other_items_are_marked()
     assert [box.direction for box in boxes.values()] == ["none", "open"]
     worst = boxes["cot"].worst
     assert worst.change is not None
-    assert attacks.direction_of(worst.change) == "worse"  # on the items known on both sides
+    assert (worst.change.delta, worst.change.n_items, worst.n_apart) == (18 / 20, 20, 0)  # known on both sides
+    assert boxes["direct"].change == ""
+    assert boxes["cot"].change.startswith("−5 to +95 [−")
     assert (worst.change_bound_low, worst.change_bound_high) == pytest.approx(((18 - 20) / 40, 38 / 40))
     assert boxes["cot"].tries == "3 attacks, 2 on some items: 2 of one try, 1 search of 2 to 5 queries"
     marks = {row.attack: {box.mark for box in row.boxes.values()} for row in axis.all_rows}
     assert marks == {"none": {""}, "prefill": {""}, "base64": {""}, "pair": {"*"}}
     assert [note[:13] for note in axis.notes] == ["* Other items"]
+
+
+def bounded() -> ReportData:
+    """Of 40 items 6 break under direct; under cot those are unknown and 8 others break: 2 more at least.
+
+    Three items were asked under cot alone.
+    """
+    table = []
+    for arm, broken, lost in (("direct", range(6), range(0)), ("cot", range(6, 14), range(6))):
+        for attack in ("prefill", "base64"):
+            for i in range(40 if arm == "direct" else 43):
+                is_lost = attack == "base64" and i in lost
+                is_bad = attack == "prefill" and i in broken
+                table.append(
+                    {
+                        **{"arm": arm, "axis": "harm", "benchmark": "harmful", "item": f"i{i:02d}", "attack": attack},
+                        "outcome": "unfinished" if is_lost else "complied_harmful" if is_bad else "refused",
+                        "score": None if is_lost else float(not is_bad),
+                    }
+                )
+    return made(pl.DataFrame(table, infer_schema_length=None))
+
+
+def test_a_change_of_the_worst_is_decided_by_what_is_possible_and_by_sampling() -> None:
+    data = replace(bounded(), arms=("direct", "cot"))
+    (axis,) = attacks.attack_axes(data)
+    box = axis.worst["cot"]
+    assert (box.worst.change_bound_low, box.worst.change_bound_high) == pytest.approx((2 / 40, 8 / 40))
+    assert box.direction == "open"
+    assert box.change.startswith("+5 to +20 [−")
+    text = flat(read_page(render_report(data)).text)
+    assert "34 items known on both sides, 6 not3 items attacked in one of the two arms only" in text
 
 
 @pytest.mark.thorough
@@ -282,7 +316,8 @@ def test_the_page_says_what_is_sure_of_the_worst_and_what_is_possible() -> None:
     (row,) = re.findall(r"worst of 3 attacks(.*?)prefill", text)
     tries = "3 attacks, 2 on some items: 2 of one try, 1 search of 2 to 5 queries"
     assert f"5% [1, 69]%for sure, at most 55%40 items, 20 unknown{tries}" in row
-    assert f"50% [35, 100]%for sure, at most 100%40 items, 20 unknown{tries}compared on 20 items, 20 left out" in row
+    assert f"50% [35, 100]%for sure, at most 100%40 items, 20 unknown{tries}against the baseline: −5 to +95 [−" in row
+    assert "20 items known on both sides, 20 not" in row
     assert "1 try" not in row
     assert "0% [0, 11]%*" in text
     assert "* Other items or benchmarks than without an attack in the same arm" in text

@@ -83,12 +83,15 @@ class EchoTraceRubric(EchoRubric):
 class Grading(Backend):
     """`grading:NAME` says what it is shown, as a judge's model; as an arm's model it refuses or helps.
 
-    It pays `usd` for each reply, and keeps to a cap before each batch.
+    It pays `usd` for each reply, and keeps to a cap before each batch. With `stop_paid_after` the user stops it once so
+    many replies are paid, before the last batch is handed over.
     """
 
     events: ClassVar[list[tuple[str, str]]] = []
     asked: ClassVar[list[str]] = []
     usd: ClassVar[float | None] = None
+    paid: ClassVar[list[float]] = []
+    stop_paid_after: ClassVar[int | None] = None
     failing: ClassVar[set[str]] = set()
     dead_after: ClassVar[int | None] = None
     stop_after: ClassVar[int | None] = None
@@ -103,6 +106,7 @@ class Grading(Backend):
     @classmethod
     def reset(cls) -> None:
         cls.events, cls.asked, cls.usd, cls.failing = [], [], None, set()
+        cls.paid, cls.stop_paid_after = [], None
         cls.dead_after, cls.stop_after, cls.gone = None, None, False
 
     @classmethod
@@ -134,8 +138,8 @@ class Grading(Backend):
             raise KeyboardInterrupt
         if judging and self.dead_after is not None and len(self.asked) >= self.dead_after:
             raise ModelError("The server cannot be reached.", place="http://judge", remedy="Start it.")
-        self._pay(requests)
         rows = self.inner[judging].generate(requests)
+        self._pay(requests, rows)
         made = []
         for request, row in zip(requests, rows, strict=True):
             if judging:
@@ -147,7 +151,7 @@ class Grading(Backend):
                 made.append(row.model_copy(update={"model": self.fingerprint, "usd": self.usd}))
         return made
 
-    def _pay(self, requests: Sequence[Request]) -> None:
+    def _pay(self, requests: Sequence[Request], rows: Sequence[Generation]) -> None:
         if self.spending is None or self.usd is None:
             return
         whole = self.usd * len(requests)
@@ -156,8 +160,12 @@ class Grading(Backend):
         except RowError:
             raise self.spending.reached() from None
         self.spending.release(whole)
-        for request in requests:
-            self.spending.pay(request.payer or self.payer, self.usd)
+        for request, row in zip(requests, rows, strict=True):
+            usage = (row.prompt_tokens or 0, row.answer_tokens or 0)
+            self.spending.pay(request.payer or self.payer, self.usd, usage)
+            self.paid.append(self.usd)
+        if self.stop_paid_after is not None and len(self.paid) >= self.stop_paid_after:
+            raise KeyboardInterrupt
 
     def close(self) -> None:
         self.events.append(("close", self.name))

@@ -14,7 +14,7 @@ from oldham.core.records import StopReason
 from oldham.core.thinking import Span
 from oldham.studies.preflight import check_study
 from oldham.studies.run import run
-from study_writer import study_writer
+from study_writer import SCRIPTED, study_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,16 +25,12 @@ if TYPE_CHECKING:
 
     StudyFile = Callable[..., Path]
 
-STUDY = """\
-name: small
-baseline: direct
-defaults: {model: "scripted:mixed", answer_tokens: 30}
-arms:
-  direct:
+STUDY = f"""\
+{SCRIPTED}\
 attackers:
-  writer: {model: "fake:writer", tokens: 77, temperature: 0.5}
-  unused: {model: "fake:absent_minded"}
-attacks: [none, {attack: pair, attacker: writer}]
+  writer: {{model: "fake:writer", tokens: 77, temperature: 0.5}}
+  unused: {{model: "fake:absent_minded"}}
+attacks: [none, {{attack: pair, attacker: writer}}]
 benchmarks: [harmful:2]
 """
 

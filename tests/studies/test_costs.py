@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,21 +14,24 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "backends"))
 
-from openai_server import FakeServer, message, ok
+from openai_server import FakeServer, Raw, message, ok
 
-from oldham.core.errors import ModelError
+from oldham.backends.base import ServerOptions
+from oldham.backends.openai.spending import Purse, Spending
+from oldham.core.errors import LedgerError, ModelError, RunInterruptedError
 from oldham.core.ledger import Ledger
 from oldham.studies.costs import Bill
 from oldham.studies.plan import plan
 from oldham.studies.run import run
-from study_writer import study_writer
+from oldham.studies.rundir import RunDir
+from study_writer import Notes, study_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fake_backend import FakeBackend
     from judge_double import Grading
-    from openai_server import Json, Raw
+    from openai_server import Json
 
     from oldham.studies.result import RunResult
 
@@ -116,17 +122,76 @@ def test_the_cap_counts_everybody_and_says_who_spent_it(paid: StudyFile) -> None
     assert 0.3 < sum(spent) <= 0.4
 
 
-class Notes:
-    def __init__(self) -> None:
-        self.notes: list[str] = []
+def test_checks_before_the_first_batch_have_a_bill_of_their_own(paid: StudyFile, grading: type[Grading]) -> None:
+    result = run(paid())
+    assert result.usd == pytest.approx(sum(grading.paid))
+    made = bills(result)
+    checks = made["preflight `grading:arm`"], made["preflight `grading:writer`"]
+    assert checks[0].calls > 8
+    assert checks[1].calls == 1
+    for bill in checks:
+        assert bill.usd == pytest.approx(0.01 * bill.calls)
+        assert bill.prompt_tokens > bill.calls
+    own, attacking = calls_in(result.run_dir)
+    assert (made["model `grading:arm`"].calls, made["attacker `writer`"].calls) == (own, attacking)
+    assert made["model `grading:arm`"].usd == pytest.approx(0.01 * own)
+    assert f"preflight `grading:arm` {checks[0].calls} calls" in result.summary()
+    again = run(paid(("harmful:6", "harmful:7")))
+    assert not any(payer.role == "preflight" for payer, _ in again.spent), "what was found is kept"
 
-    def planned(self, plan: Any, missing: int) -> None: ...
-    def loading(self, model: str, trials: int, tokens: int) -> None: ...
-    def generated(self, trials: int, allowed: int, written: int) -> None: ...
-    def judging(self, judge: str, rows: int) -> None: ...
-    def judged(self, rows: int) -> None: ...
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+
+def test_a_cap_says_what_checks_spent(paid: StudyFile) -> None:
+    with pytest.raises(ModelError, match=r"The spending cap of \$0.5 is reached .*preflight `grading:arm` \$0\.\d\d"):
+        run(paid(("cap_usd: 90", "cap_usd: 0.5")))
+
+
+def all_bills() -> tuple[list[Any], float]:
+    """Return the bills of every time the study was run, and their sum."""
+    runs = json.loads(Path("runs/paid/manifest.json").read_text())["runs"]
+    return runs, sum(spent["usd"] for one in runs for spent in one["spent"])
+
+
+@pytest.mark.parametrize("after", [2, 24, 40, 50])
+@pytest.mark.parametrize("preflight", [True, False])
+def test_a_stopped_run_leaves_its_bill(paid: StudyFile, grading: type[Grading], after: int, *, preflight: bool) -> None:
+    grading.stop_paid_after = after
+    with pytest.raises(RunInterruptedError):
+        run(paid(), preflight=preflight)
+    runs, usd = all_bills()
+    assert [one["finished"] for one in runs] == [None]
+    assert usd == pytest.approx(sum(grading.paid)), "the batch that was lost is paid for too"
+    assert len(grading.paid) >= after
+    grading.stop_paid_after = None
+    run(paid(), preflight=preflight)
+    runs, usd = all_bills()
+    assert len(runs) == 2
+    assert usd == pytest.approx(sum(grading.paid))
+
+
+def test_a_run_that_reached_its_cap_leaves_its_bill(paid: StudyFile, grading: type[Grading]) -> None:
+    with pytest.raises(ModelError, match="spending cap"):
+        run(paid(("cap_usd: 90", "cap_usd: 0.4")), preflight=False)
+    runs, usd = all_bills()
+    assert (len(runs), runs[0]["finished"]) == (1, None)
+    assert usd == pytest.approx(sum(grading.paid))
+    assert 0.3 < usd <= 0.4
+    assert json.loads(Path("runs/paid/manifest.json").read_text())["spent"] == runs[0]["spent"]
+
+
+def test_what_ended_a_run_is_told_where_its_bill_cannot_be_written(
+    paid: StudyFile, grading: type[Grading], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = RunDir.write
+
+    def full(self: RunDir, target: Path, content: bytes) -> None:
+        if b'"spent"' in content:
+            raise LedgerError("The disk is full.")
+        write(self, target, content)
+
+    monkeypatch.setattr(RunDir, "write", full)
+    grading.stop_paid_after = 24
+    with pytest.raises(RunInterruptedError):
+        run(paid(), preflight=False)
 
 
 SERVED = """\
@@ -165,6 +230,101 @@ def test_models_that_share_a_server_share_its_cap_while_they_run(tmp_path: Path)
         assert f"{label} ${made[label].usd:,.2f}" in told
 
 
+ALONE = (
+    ('attackers:\n  writer: {model: "openai:writer", server: lab, tokens: 10}\nattacks: [none, pair]\n', ""),
+    ("harmful:8", "harmful:10"),
+)
+
+
+def every_other(change: Callable[[Json], object]) -> Callable[[Json], Raw]:
+    """Answer, every other time with a reply that is changed."""
+    count = 0
+
+    def answer(_: Json) -> Raw:
+        nonlocal count
+        count += 1
+        reply = message("Sure, here it is.")
+        if count % 2 == 0:
+            change(reply)
+        return ok(reply)
+
+    return answer
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+@pytest.mark.sleeps
+def test_replies_that_the_providers_filter_cut_are_paid_for(tmp_path: Path) -> None:
+    with FakeServer(every_other(lambda reply: reply["choices"][0].update(finish_reason="content_filter"))) as server:
+        path = study_writer(tmp_path, SERVED)(("URL", server.url), *ALONE)
+        result = run(path, run_dir=tmp_path / "run", preflight=False)
+    [(_, bill)] = result.spent
+    assert (bill.calls, bill.failed, bill.unpriced) == (10, 5, 0)
+    assert result.usd == bill.usd == 3 * len(server.requests) == 30
+    assert "for $30.00." in result.summary()
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+@pytest.mark.sleeps
+@pytest.mark.parametrize(("cap", "reached"), [("cap_usd: 100", False), ("cap_usd: 60", True)])
+def test_replies_without_usage_make_a_sum_the_least(tmp_path: Path, cap: str, *, reached: bool) -> None:
+    watch = Notes()
+    with FakeServer(every_other(lambda reply: reply.pop("usage"))) as server:
+        path = study_writer(tmp_path, SERVED)(("URL", server.url), *ALONE, ("cap_usd: 100", cap))
+        result = run(path, run_dir=tmp_path / "run", progress=watch, preflight=False)
+    untold = len(server.requests) // 2
+    priced = len(server.requests) - untold
+    [(_, bill)] = result.spent
+    assert (result.usd, bill.usd, bill.unpriced) == (3 * priced, 3 * priced, untold)
+    least = f"at least ${3 * priced:.2f} (cost not told for {untold})"
+    assert result.summary().count(least) == 2
+    assert (untold < 5) is reached, "for the cap it is 10 tokens"
+    most = f"model `openai:arm` at most ${3 * priced + 10 * untold:.2f}"
+    assert [most in note for note in watch.notes if "counts" in note] == [True] * reached
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+@pytest.mark.sleeps
+def test_ctrl_c_leaves_the_bill_of_requests_under_way(tmp_path: Path) -> None:
+    count = 0
+
+    def answer(_: Json) -> Raw:
+        nonlocal count
+        count += 1
+        if count == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return Raw(b"", hangs=True) if count >= 5 else ok(message("Sure, here it is."))
+
+    with FakeServer(answer) as server:
+        one = ("cap_usd: 100", "cap_usd: 100, concurrency: 1")
+        path = study_writer(tmp_path, SERVED)(("URL", server.url), *ALONE, one)
+        with pytest.raises(RunInterruptedError):
+            run(path, run_dir=tmp_path / "run", preflight=False)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    [bill] = manifest["runs"][-1]["spent"]
+    assert (manifest["finished"], bill["usd"], bill["unpriced"]) == (None, 3.0 * 4, 1)
+
+
+def test_a_request_that_is_broken_off_is_not_told_as_free() -> None:
+    async def broken_off() -> Spending:
+        spending = Spending(ServerOptions(usd_per_million_read=1, usd_per_million_written=2, cap_usd=9))
+
+        async def row() -> None:
+            with Purse(spending, "model `m`") as purse:
+                purse.reserve(1_000_000, 500_000)
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(row())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return spending
+
+    spending = asyncio.run(broken_off())
+    share = spending.by["model `m`"]
+    assert (share.calls, share.usd, share.untold, spending.spent) == (1, 0.0, 1, 2.0)
+    spending.promise(7.0)  # what was set aside is free again
+
+
 @pytest.mark.allow_hosts(["127.0.0.1"])
 @pytest.mark.sleeps
 def test_a_cap_knows_attackers_from_the_arm_whose_model_they_share(tmp_path: Path) -> None:
@@ -183,6 +343,8 @@ def test_a_bill_says_what_is_not_known() -> None:
     assert bill.told == "3 calls, 1 of them failed, 9 tokens read and 4 written (not told for 1)"
     assert Bill(calls=2, failed=2).told == "2 calls, 2 of them failed, tokens unknown"
     assert Bill(calls=1, prompt_tokens=1, usd=0.5).told == "1 call, 1 tokens read and 0 written, $0.50"
+    least = Bill(calls=2, untold=2, usd=0.5, unpriced=1).told
+    assert least == "2 calls, tokens unknown, at least $0.50 (cost not told for 1)"
 
 
 def test_a_failed_call_is_counted_and_what_it_cost_too(study_file: StudyFile, fake: type[FakeBackend]) -> None:

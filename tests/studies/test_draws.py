@@ -16,7 +16,7 @@ from oldham.studies.attacks import draws_anew
 from oldham.studies.plan import plan
 from oldham.studies.run import run
 from oldham.studies.spec import Study
-from study_writer import study_writer
+from study_writer import ATTACKED, study_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,15 +24,8 @@ if TYPE_CHECKING:
 
     StudyFile = Callable[..., Path]
 
-STUDY = """\
-name: small
-baseline: direct
-defaults: {model: "scripted:mixed", answer_tokens: 30}
-arms:
-  direct:
-  cot: {strategy: zero_shot_cot, thinking_tokens: 20}
-attackers:
-  writer: {model: "scripted:attacker", tokens: 200}
+STUDY = f"""\
+{ATTACKED}\
 attacks: [none, base64, persuasion]
 draws: 2
 benchmarks: [arithmetic:2, harmful:3]

@@ -15,9 +15,9 @@ from oldham.judges.asking import JudgeCall
 from oldham.studies.judging import Grader, Graders, JudgeSpec, make_judge
 from oldham.studies.plan import plan
 from oldham.studies.preflight import check_study
-from oldham.studies.progress import Silent
 from oldham.studies.run import run
 from oldham.studies.spec import Study
+from study_writer import Notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +33,9 @@ SERVED = (
 )
 
 
-class Notes(Silent):
+class Heard(Notes):
     def __init__(self) -> None:
-        self.notes: list[str] = []
+        super().__init__()
         self.heard: list[tuple[str, object]] = []
 
     def judging(self, judge: str, rows: int) -> None:
@@ -43,9 +43,6 @@ class Notes(Silent):
 
     def judged(self, rows: int) -> None:
         self.heard.append(("judged", rows))
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def verdicts(run_dir: Path, label: str = LABEL) -> dict[tuple[str, str], str]:
@@ -196,7 +193,7 @@ def test_a_study_made_in_python_takes_names_and_writes_them(grading: type[Gradin
 
 
 def test_verdicts_of_a_model_are_stored_with_their_facts(judged_study: StudyFile, grading: type[Grading]) -> None:
-    watch = Notes()
+    watch = Heard()
     result = run(judged_study(), progress=watch)
     mine = result.observations.filter(pl.col("judge") == LABEL)
     assert mine.filter(pl.col("span") == "answer").height == 24, "every harmful answer, and no arithmetic"
@@ -342,7 +339,8 @@ def test_what_a_judge_costs_is_told_and_counts_for_the_cap(judged_study: StudyFi
     grading.usd = 0.01
     same = ("grading:arm", "grading:judge")
     result = run(judged_study(*SERVED, same, ("answer_tokens: 20}", "answer_tokens: 20, server: lab}")))
-    assert result.usd == pytest.approx(0.01 * (32 + len(grading.asked)))
+    assert result.usd == pytest.approx(sum(grading.paid))
+    assert result.usd > 0.01 * (32 + len(grading.asked)), "the checks of the arms' model are paid for too"
     grading.usd = 0.05
     with pytest.raises(ModelError, match=r"model `grading:judge` \$1.60, judges' model `grading:judge` \$1\."):
         run(

@@ -8,6 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import field_validator
+from pydantic_core import PydanticCustomError
+
 from oldham.attacks.base import FOLDER, Attack, Knobs, knob
 from oldham.attacks.strings import FILE_NAME, StringsFile, placed, read_strings
 from oldham.core.errors import ConfigError
@@ -29,6 +32,16 @@ class SuffixKnobs(Knobs):
     best they have. The default is the longest published search, so that nothing a search has found is left out."""
     missing: Literal["refuse", "skip"] = knob("refuse", unit="name", exclude=True)
     """What is done about items without a string: `refuse` the study, or `skip` them under this attack."""
+
+    @field_validator("strings")
+    @classmethod
+    def _ends_in_a_name(cls, value: str) -> str:
+        # The attack's label has the folder's name, which must not depend on where the command is given.
+        path = Path(value)
+        folder = path.parent if path.name == FILE_NAME else path
+        if value and folder.name in ("", ".."):
+            raise PydanticCustomError("folder_name", "Name the folder itself, such as runs/NAME or ../NAME")
+        return value
 
 
 class Suffix(Attack):

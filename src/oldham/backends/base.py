@@ -91,8 +91,9 @@ class ServerOptions(Record):
     usd_per_million_written: float | None = Field(default=None, ge=0)
     """Price of a million generated tokens."""
     cap_usd: float | None = Field(default=None, gt=0)
-    """A run stops before it spends more than this on the server, counted anew by each run; needs both prices. The
-    models of arms, attackers and judges all count towards it."""
+    """A run stops before it spends more than this through one entry of `servers:`, counted anew by each run; needs both
+    prices. The models of arms, attackers and judges and the checks before the first batch all count towards it. Entries
+    that are alike in everything are one; others of the same `url` have caps of their own."""
     extra_body: dict[str, JsonValue] = Field(default_factory=dict)
     """Fields added to every request, such as `chat_template_kwargs`; part of the model's identity."""
 

@@ -23,7 +23,8 @@ class AttackPoint:
     above: float
     """`named` minus `by_chance`, in [-1, 1]."""
     interval: Interval
-    """Of `above`: cluster bootstrap over all benchmarks together."""
+    """Of `above`: cluster bootstrap over all benchmarks together; the upper end is raised by the share of clusters on
+    the point that may have gone unseen where fewer than six are clearly so."""
     n_items: int
     """Items with a successful draw of which this is known."""
     n_clusters: int

@@ -26,6 +26,7 @@ from oldham.coupling.attack_results import UNATTACKED
 from oldham.coupling.bootstrap import resample_means, widen_if_rare
 from oldham.coupling.findings import counted, points, points_interval
 from oldham.coupling.layout import percent, table
+from oldham.coupling.results import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,12 +36,11 @@ if TYPE_CHECKING:
     from oldham.coupling.attack_grid import Ladder
     from oldham.coupling.attack_results import AttackLadder
     from oldham.coupling.options import CouplingOptions
-    from oldham.coupling.results import Interval
 
-_FEWEST: Final = 5
-"""Items below which no sentence is written: hardly anything can be told from chance."""
+_FEWEST: Final = 20
+"""Items below which nothing is marked: answers on the point that are rare are easily not among so few."""
 _NEAR: Final = 0.10
-"""A difference that may be larger than this is not called none."""
+"""A difference that may be larger than this is not called none, and a cluster above it is clearly on the point."""
 _MOST: Final = 5
 """Attacks that get a sentence of their own."""
 _ARMS: Final = 3
@@ -79,7 +79,7 @@ def build_points(marked: pl.DataFrame, ladder: Ladder, options: CouplingOptions)
         n_unknown = {(arm, attack): n for arm, attack, n in counts}
         places = [place for place in ladder.places if tuple(place) in n_unknown]
         named, chance, clusters = _aligned(known, places)
-        intervals = _intervals(named - chance, clusters, options, axis)
+        intervals = _intervals(named - chance, clusters, places, options, axis)
         for at, (place, (interval, n_clusters)) in enumerate(zip(places, intervals, strict=True)):
             own = np.isfinite(named[:, at])
             yield AttackPoint(
@@ -120,19 +120,29 @@ def _aligned(
 
 
 def _intervals(
-    values: NDArray[np.float64], clusters: NDArray[np.int64], options: CouplingOptions, axis: str
+    values: NDArray[np.float64],
+    clusters: NDArray[np.int64],
+    places: Sequence[tuple[str, str]],
+    options: CouplingOptions,
+    axis: str,
 ) -> Iterator[tuple[Interval, int]]:
-    """Yield the interval of the mean of every column, and how many clusters it rests on."""
+    """Yield the interval of the mean of every column, and how many clusters it rests on.
+
+    Where next to none of the clusters is clearly on the point, resampling cannot show the ones that happen not to be
+    among them: by Clopper and Pearson's bound they may be about 3/n of all, each as far above chance as can be. Far
+    below chance none can be, so the lower end stays.
+    """
     seed = derive_seed("coupling", options.seed, axis, "points")
     for start in range(0, values.shape[1], _COLUMNS):
         some = values[:, start : start + _COLUMNS]
         estimates = resample_means(some, clusters, resamples=options.resamples, seed=seed)
-        for at, (column, estimate) in enumerate(zip(some.T, estimates, strict=True), start):
+        for place, column, estimate in zip(places[start : start + _COLUMNS], some.T, estimates, strict=True):
             known = np.isfinite(column)
             sizes = np.bincount(clusters[known])
             totals = np.bincount(clusters[known], weights=column[known])[sizes > 0]
-            wide = widen_if_rare(estimate, totals / sizes[sizes > 0], seed=derive_seed("rare", seed, at))
-            yield wide.interval(), estimate.n_clusters
+            is_clear = (totals / sizes[sizes > 0] > _NEAR).astype(np.float64)
+            wide = widen_if_rare(estimate, is_clear, seed=derive_seed("rare", seed, *place))
+            yield Interval(estimate.interval().low, wide.interval().high), estimate.n_clusters
 
 
 def point_finding(ladder: AttackLadder, axis: str) -> str:
@@ -168,8 +178,8 @@ def is_by_chance(point: AttackPoint) -> bool:
         point: Of one arm under one attack.
 
     Returns:
-        Whether the interval of the difference holds 0, or lies below it, and ends below 10 points: where the items are
-        too few to tell, nothing is said.
+        Whether there are 20 items or more, and the interval of the difference holds 0, or lies below it, and ends below
+        10 points: where the items are too few to tell, nothing is said.
     """
     return point.n_items >= _FEWEST and point.interval.low <= 0 and point.interval.high < _NEAR
 
@@ -217,7 +227,9 @@ def point_table(ladder: AttackLadder) -> list[str]:
 
 
 def unknown_points(marked: pl.DataFrame) -> list[str]:
-    """Say where an attack that hides the request succeeded, and nobody knows whether the answers speak of it.
+    """Say which attacks succeeded in an arm where nobody knows whether the answers speak of what was asked.
+
+    An attack that does not hide its request is no exception: what it got may be off the point all the same.
 
     Args:
         marked: As `attack_grid.mark_success` returns it, answers alone.
@@ -225,13 +237,15 @@ def unknown_points(marked: pl.DataFrame) -> list[str]:
     Returns:
         At most one sentence.
     """
-    hidden = marked.filter(pl.col("axis").is_in(list(YES_OR_NO)) & pl.col("success") & pl.col("disguised"))
-    silent = hidden.group_by("attack").agg(_IS_KNOWN.any().alias("known")).filter(~pl.col("known"))
-    attacks = [f"`{attack}`" for attack in silent["attack"].sort()]
+    attacked = pl.col("attack") != UNATTACKED
+    won = marked.filter(pl.col("axis").is_in(list(YES_OR_NO)) & pl.col("success") & attacked)
+    silent = won.group_by("axis", *_CELL).agg(_IS_KNOWN.any().alias("known")).filter(~pl.col("known"))
+    attacks = [f"`{attack}`" for attack in silent["attack"].unique().sort()]
     if not attacks:
         return []
     named = [*attacks[:_NAMED], *([f"{len(attacks) - _NAMED} more"] if len(attacks) > _NAMED else [])]
+    where = ", in one arm at least" if won.select(_IS_KNOWN.any()).item() else ""
     return [
-        f"Whether what {', '.join(named)} got speaks of what was asked is not known: the table does not say what the "
-        "answers name (`named`, `named_by_chance`)."
+        f"Whether what {', '.join(named)} got speaks of what was asked is not known{where}: the table does not say "
+        "what the answers name (`named`, `named_by_chance`)."
     ]

@@ -53,7 +53,7 @@ class Paired:
     """Items with a score on every side."""
     n_clusters: int
     n_missing: int
-    """Items asked on some side and left out."""
+    """Items asked on some side and left out; in a worst-of comparison, of those asked on both."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ def _worst(ladder: AttackLadder) -> list[str]:
 
 
 def _worst_changes(ladder: AttackLadder) -> list[str]:
-    rows: list[tuple[str, ...]] = [("axis", "arm", "attacks", *_CHANGE, "bounds")]
+    rows: list[tuple[str, ...]] = [("axis", "arm", "attacks", *_CHANGE, "bounds", "apart")]
     rows += [
         (
             w.axis,
@@ -154,6 +154,7 @@ def _worst_changes(ladder: AttackLadder) -> list[str]:
             str(len(w.shared)),
             *_in_points(w.change),
             points_interval(Interval(w.change_bound_low, w.change_bound_high)),
+            str(w.n_apart),
         )
         for w in ladder.worst
         if w.change is not None

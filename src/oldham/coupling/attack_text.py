@@ -11,7 +11,7 @@ from oldham.coupling.attack_points import is_by_chance, point_finding
 from oldham.coupling.attack_results import UNATTACKED
 from oldham.coupling.attack_tables import attack_tables, from_to, tokens
 from oldham.coupling.findings import axis_words, counted, points, points_interval
-from oldham.coupling.layout import bullets, p_value, percent, section, table
+from oldham.coupling.layout import bullets, footnotes, p_value, percent, section, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,8 @@ BY_CHANCE: Final = "~"
 """The mark of a share whose successes name their requests no more than chance would."""
 _NOTES: Final = {
     APART: "Other items or benchmarks than without an attack in the same arm; its power is over the items of both.",
-    BY_CHANCE: "What was got names the request no more than another item's: no sign that it speaks of what was asked.",
+    BY_CHANCE: "What was got names the request no more than another item's: no sign that it speaks of what was asked. "
+    "No mark: above chance, or not known.",
 }
 
 
@@ -57,7 +58,7 @@ def attack_sections(coupling: Coupling, *, full: bool) -> list[str]:
     sections = []
     for axis in ladder.axes:
         for rows in _grids(ladder, axis):
-            notes = [f"  {note}" for note in mark_notes("".join(text for row in rows[1:] for text in row[2:]))]
+            notes = footnotes(mark_notes("".join(text for row in rows[1:] for text in row[2:])))
             sections.append(section(_title(axis), [*table(rows, names=1), *notes]))
         told = bullets(_told(ladder, axis, coupling.attack_pathways))
         sections.append(section(f"Attacks on {axis}: who gained power against `{ladder.baseline}`", told))
@@ -277,35 +278,26 @@ def tries_words(worst: WorstOfAttacks) -> str:
     )
 
 
-def could_be_undone(worst: WorstOfAttacks) -> bool:
-    """Say whether the outcomes that are missing could leave nothing of a change from the baseline, or turn it.
-
-    Args:
-        worst: Of an arm that is compared with the baseline.
-    """
-    change = worst.change
-    if change is None or math.isnan(change.delta):
-        return True
-    return worst.change_bound_low <= 0 if change.delta > 0 else worst.change_bound_high >= 0
-
-
 def _change(worst: WorstOfAttacks) -> str:
+    """Say how the worst of attacks differs from the baseline's: from one bound to the other where items are unknown."""
     change = worst.change
     assert change is not None
     n = len(worst.shared)
     over = "" if n == len(worst.attacks) else f" over the {counted(n, 'attack')} that both met"
-    left_out = ""
+    of_known, size = [], points(change.delta)
     if change.n_missing:
-        bounds = f"{points(worst.change_bound_low)} to {points(worst.change_bound_high)}"
-        known = f"{counted(change.n_items, 'item')} known on both sides, {change.n_missing} left out"
-        left_out = f"; {known}, with them {bounds} is possible"
-    told = f"{points_interval(change.interval)}{left_out}"
+        size = f"{points(worst.change_bound_low)} to {points(worst.change_bound_high)}"
+        of_known = [f"{counted(change.n_items, 'item')} known on both sides, {change.n_missing} not"]
+    apart = [f"{counted(worst.n_apart, 'item')} met attacks in one of the two arms only"] if worst.n_apart else []
     if math.isnan(change.interval.low):
-        return f"{points(change.delta)} points in the sample{over}{f' ({left_out[2:]})' if left_out else ''}"
-    if not change.interval.excludes_zero:
-        return f"no detectable change{over} ({told})"
-    size = f"{points(change.delta)} points against the baseline{over} ({told})"
-    return f"{size}, which what is left out could undo" if could_be_undone(worst) else size
+        told = "; ".join([*of_known, *apart])
+        return f"{size} points in the sample{over}{f' ({told})' if told else ''}"
+    told = "; ".join([points_interval(change.interval), *of_known, *apart])
+    if change.interval.excludes_zero:
+        return f"{size} points against the baseline{over} ({told})"
+    if change.n_missing:
+        return f"against the baseline{over} nothing is decided: {size} points ({told})"
+    return f"no detectable change{over} ({told})"
 
 
 def cost_finding(cost: AttackCost) -> str:

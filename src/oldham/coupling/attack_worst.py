@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -50,6 +50,17 @@ class WorstByItem:
         return np.where(self.asked, self.broken | self.unknown, np.nan)
 
 
+class WorstChange(NamedTuple):
+    """A change from the baseline, and how far the missing outcomes could move it."""
+
+    paired: Paired
+    """As `WorstOfAttacks.change` tells it."""
+    bound_low: float
+    """Over all items asked on both sides, if every missing outcome were good here and bad in the baseline."""
+    bound_high: float
+    """The same the other way round."""
+
+
 def worst_of(firsts: NDArray[np.float64], asked: NDArray[np.bool_]) -> WorstByItem:
     """Say which items at least one attack breaks.
 
@@ -82,6 +93,29 @@ def against_baseline(grid: Grid, ladder: Ladder, arm: str) -> tuple[WorstByItem,
     return worst_of(_firsts(grid, shared), both), worst_of(_firsts(grid, of_baseline), both)
 
 
+def spanned(known: Paired, low: Paired, high: Paired) -> WorstChange:
+    """Put a change and its bounds together, so that its interval and test hold whatever the missing outcomes are.
+
+    Args:
+        known: Over the items known on both sides.
+        low: Over all items asked on both, every missing outcome good here and bad in the baseline.
+        high: The same the other way round.
+
+    Returns:
+        With the p-values as they are, not adjusted for others.
+    """
+    bounds = low.delta, high.delta
+    if not known.n_items or not known.n_missing:
+        return WorstChange(known, *bounds)
+    interval = Interval(low.interval.low, high.interval.high)
+    nearer = low if low.delta > 0 else high if high.delta < 0 else None
+    if nearer is not None:
+        return WorstChange(replace(known, interval=interval, p_value=nearer.p_value, test=nearer.test), *bounds)
+    # Some completion of the data has no change at all; a test that has no answer still has none.
+    undecided = known.p_value if math.isnan(known.p_value) else 1.0
+    return WorstChange(replace(known, interval=interval, p_value=undecided), *bounds)
+
+
 def shared_rungs(grid: Grid, ladder: Ladder, arm: str) -> list[Place]:
     """Return the attacks that an arm and the baseline both met; none for the baseline itself.
 
@@ -96,24 +130,31 @@ def shared_rungs(grid: Grid, ladder: Ladder, arm: str) -> list[Place]:
 
 
 def build_worst(
-    grids: Sequence[Grid], ladder: Ladder, changes: Mapping[tuple[str, str], Paired]
+    grids: Sequence[Grid], ladder: Ladder, changes: Mapping[tuple[str, str], WorstChange]
 ) -> Iterator[WorstOfAttacks]:
     """Yield the share of items that at least one attack breaks, for every arm.
 
     Args:
         grids: The benchmarks that were attacked.
         ladder: The arms and attacks.
-        changes: Paired differences to the baseline over shared attacks, by axis and arm.
+        changes: Differences to the baseline over shared attacks, by axis and arm.
     """
     for axis, of_axis in by_axis(grids):
         for arm in ladder.arms:
             here = [(grid, rungs) for grid in of_axis if (rungs := grid.rungs(ladder, arm))]
             if here:
-                yield _worst(axis, arm, here, ladder, changes.get((axis, arm)))
+                change = changes.get((axis, arm))
+                n_apart = sum(_n_apart(grid, ladder, arm) for grid in of_axis) if change else 0
+                yield _worst(axis, arm, here, ladder, change, n_apart)
 
 
 def _worst(
-    axis: str, arm: str, here: Sequence[tuple[Grid, list[Place]]], ladder: Ladder, change: Paired | None
+    axis: str,
+    arm: str,
+    here: Sequence[tuple[Grid, list[Place]]],
+    ladder: Ladder,
+    change: WorstChange | None,
+    n_apart: int,
 ) -> WorstOfAttacks:
     asked = [_asked(grid, rungs) for grid, rungs in here]
     by_item = [worst_of(_firsts(grid, rungs), of_grid) for (grid, rungs), of_grid in zip(here, asked, strict=True)]
@@ -126,7 +167,6 @@ def _worst(
     searched = [(place, queries) for place, queries in tries if not math.isnan(queries)]
     counts = [queries for _, queries in searched]
     is_known = n_missing < n_asked
-    change_bounds = _change_bounds([grid for grid, _ in here], ladder, arm)
     return WorstOfAttacks(
         axis=axis,
         arm=arm,
@@ -143,20 +183,21 @@ def _worst(
         n_clusters=n_clusters,
         n_missing=n_missing,
         shared=_labels(ladder, [place for grid, _ in here for place in shared_rungs(grid, ladder, arm)]),
-        change=change,
-        change_bound_low=change_bounds.low,
-        change_bound_high=change_bounds.high,
+        change=change.paired if change else None,
+        change_bound_low=change.bound_low if change else math.nan,
+        change_bound_high=change.bound_high if change else math.nan,
+        n_apart=n_apart,
     )
 
 
-def _change_bounds(grids: Sequence[Grid], ladder: Ladder, arm: str) -> Interval:
-    """Return the change from the baseline with every missing outcome against it, and with every one for it."""
-    sides = [pair for grid in grids if (pair := against_baseline(grid, ladder, arm)) and pair[0].asked.any()]
-    if not sides:
-        return UNKNOWN
-    lows = [np.nanmean(own.low - of_baseline.high) for own, of_baseline in sides]
-    highs = [np.nanmean(own.high - of_baseline.low) for own, of_baseline in sides]
-    return Interval(float(np.mean(lows)), float(np.mean(highs)))
+def _n_apart(grid: Grid, ladder: Ladder, arm: str) -> int:
+    """Count the items that met attacks in the arm or the baseline, but none in both."""
+    places = [*grid.rungs(ladder, arm), *grid.rungs(ladder, ladder.arms[0])]
+    if not places:
+        return 0
+    sides = against_baseline(grid, ladder, arm)
+    met = int(grid.asked(*places).sum())
+    return met - int(sides[0].asked.sum()) if sides else met
 
 
 def _mean(

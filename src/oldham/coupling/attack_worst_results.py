@@ -50,10 +50,17 @@ class WorstOfAttacks:
     shared: tuple[str, ...]
     """The attacks run in the baseline too, over which `change` is told; empty for the baseline."""
     change: Paired | None
-    """Worst of `shared` here minus the same in the baseline, over the items known on both sides, each with the attacks
-    that it was asked under on both sides; None for the baseline or where nothing is shared."""
+    """Worst of `shared` here minus the same in the baseline, each item with the attacks that it was asked under on both
+    sides; None for the baseline or where nothing is shared. Its `delta` is over the items known on both sides, and so
+    can lie beyond the bounds. Its interval goes from the lower end of the 95% interval of `change_bound_low` to the
+    upper end of that of `change_bound_high`, and its p-value is that of the bound nearer to 0, 1 where they lie around
+    it: a change is decided only where the missing outcomes could not undo it, sampling allowed for. `n_missing` counts
+    the items asked on both sides that are unknown on one."""
     change_bound_low: float
     """The change over all items asked on both sides, if every missing outcome were good here and bad in the baseline;
     NaN without one."""
     change_bound_high: float
     """The same the other way round."""
+    n_apart: int
+    """Items that met attacks here or in the baseline, but none on both sides: they are no part of the change. 0 where
+    there is no change."""

@@ -11,6 +11,7 @@ from oldham.core.outcomes import MISSING, Outcome
 from oldham.core.records import StopReason
 from oldham.core.thinking import ThinkingState
 from oldham.coupling.attack_results import UNATTACKED
+from oldham.coupling.flips import spread_single_draws
 from oldham.coupling.pathway_results import REASONS
 from oldham.coupling.pathway_rules import NO_FLIP, NO_OUTCOME, UNCLEAR, UNKNOWN
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     from oldham.coupling.pathway_rules import Rule, Rules
 
-TRIAL: Final = ("benchmark", "item", "attack", "draw")
+_UNIT: Final = ("benchmark", "item", "attack")
+TRIAL: Final = (*_UNIT, "draw")
 """What the two sides of a pair share."""
 
 _WORDLESS: Final = tuple(map(str, (*sorted(MISSING), Outcome.INCOHERENT)))
@@ -102,14 +104,21 @@ def pair_facts(
             attack, which may be that it is not known.
 
     Returns:
-        By trial, those of one side only too: their columns of the other side are null.
+        By trial, those of one side only too: their columns of the other side are null. Where a side drew an item once,
+        that draw is in a pair with every draw of the other side.
     """
-    joined = after.join(
+    before = spread_single_draws(before, after, _UNIT)
+    joined = spread_single_draws(after, before, _UNIT).join(
         before.select(*TRIAL, *(pl.col(name).alias(f"baseline_{name}") for name in _OF_BASELINE)),
         on=TRIAL,
         how="full",
         coalesce=True,
-    ).join(control.select(*TRIAL, pl.col("side").alias("control")), on=TRIAL, how="left")
+    )
+    joined = joined.join(
+        spread_single_draws(control, joined, _UNIT).select(*TRIAL, pl.col("side").alias("control")),
+        on=TRIAL,
+        how="left",
+    )
     hides = true_or_false(pl.col("disguised") if disguises is None else pl.col("attack").is_in(list(disguises)))
     flips_too = pl.when(pl.col("control") != "none").then(_or_null(pl.col("control") == "bad"))
     return joined.with_columns(

@@ -80,6 +80,8 @@ def classify(
 ) -> PathwayTable:
     """Label the pairs of every arm and the baseline: the same benchmark, item, attack and draw.
 
+    Where a side drew an item once, that draw is paired with every draw of the other side.
+
     Args:
         trials: One row a trial and span, as `oldham.coupling.pairing.tidy_trials` returns it. An item under an attack
             counts as an item of its own: leave attacked rows out to speak of the items as they are.
@@ -116,6 +118,9 @@ def classify_attack(
     options: PathwayOptions = _DEFAULT,
 ) -> PathwayTable:
     """Label the pairs of one arm without and with an attack: the same benchmark, item and draw.
+
+    Where a side drew an item once, that draw is paired with every draw of the other side: a greedy arm has nothing to
+    draw again without an attack, and an attack that draws anew has.
 
     Args:
         trials: As for `classify`, with the attacked rows and those without an attack.

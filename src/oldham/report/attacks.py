@@ -15,7 +15,6 @@ from oldham.coupling.attack_tables import tokens as change_in_tokens
 from oldham.coupling.attack_text import (
     cell_marks,
     cost_finding,
-    could_be_undone,
     draws_words,
     interaction_finding,
     is_confirmed,
@@ -77,7 +76,10 @@ class WorstBox:
 
     worst: WorstOfAttacks
     direction: Direction
-    """Of its change from the baseline; `open` also where the outcomes that are missing could undo it."""
+    """Of its change from the baseline; `open` also where the missing outcomes could undo it, sampling allowed for."""
+    change: str
+    """Its change from the baseline in points with the interval, from one bound to the other where items are unknown;
+    empty where nothing is known."""
     tries: str
     """How many, in words."""
 
@@ -336,8 +338,15 @@ def _findings(ladder: AttackLadder, axis: str) -> tuple[list[tuple[Direction, st
 
 
 def _worst(worst: WorstOfAttacks) -> WorstBox:
-    way = direction_of(worst.change)
-    return WorstBox(worst, "open" if way != "none" and could_be_undone(worst) else way, tries_words(worst))
+    return WorstBox(worst, direction_of(worst.change), _worst_change_words(worst), tries_words(worst))
+
+
+def _worst_change_words(worst: WorstOfAttacks) -> str:
+    change = worst.change
+    if change is None or math.isnan(change.delta):
+        return ""
+    bounds = f"{points(worst.change_bound_low)} to {points(worst.change_bound_high)}"
+    return f"{bounds if change.n_missing else points(change.delta)} {points_interval(change.interval)}".strip()
 
 
 def _rows(ladder: AttackLadder, axis: str, arms: Sequence[str]) -> dict[str, AttackRow]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from oldham.backends.openai.spending import Spending
 from oldham.core.counts import total
 from oldham.core.records import StopReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from oldham.backends.base import Backend, Request, ServerOptions
     from oldham.core.records import Generation
@@ -19,17 +20,24 @@ if TYPE_CHECKING:
     from oldham.studies.spec import Study
 
 
+Role = Literal["model", "attacker", "judges' model", "preflight"]
+
+_ORDER: Final[tuple[Role, ...]] = ("model", "attacker", "judges' model", "preflight")
+
+
 class Payer(NamedTuple):
     """Who asked a model."""
 
-    role: Literal["model", "attacker", "judges' model"]
-    """`model` for the arms' own."""
+    role: Role
+    """`model` for the arms' own; `preflight` for the checks of arms' and attackers' models before their first batch.
+    """
     name: str
     """An attacker's name in the study; else the model's."""
     model: str
     """The model that was asked."""
     server: str | None
-    """Name of the study's server that answers for it; None for none."""
+    """The entry of the study's `servers:` that answers for it, the first of several that say the same; None for none.
+    """
 
     @property
     def label(self) -> str:
@@ -42,7 +50,7 @@ class Bill:
     """What one payer asked for, in single calls of a model."""
 
     calls: int = 0
-    """Calls, failed ones among them."""
+    """Calls, failed ones among them; those of a batch that was broken off are not. For `preflight`: requests."""
     failed: int = 0
     """Calls that came to nothing; nobody tells their tokens."""
     untold: int = 0
@@ -54,7 +62,10 @@ class Bill:
     seconds: float = 0.0
     """Their share of the batches' wall time, as far as it is known."""
     usd: float | None = None
-    """What they cost; None where no price is known."""
+    """What was paid, as far as it is known, for a batch that was broken off too; None where no price is known."""
+    unpriced: int = 0
+    """Requests to a server with prices whose cost is not known, because it did not tell their tokens or they were
+    broken off; `usd` leaves them out, and is then the least that was paid."""
 
     def add(self, generation: Generation) -> None:
         """Book a call.
@@ -82,7 +93,7 @@ class Bill:
             known = f", {self.prompt_tokens:,} tokens read and {self.output_tokens:,} written"
             known += f" (not told for {self.untold})" if self.untold else ""
         failed = f", {self.failed} of them failed" if self.failed else ""
-        cost = "" if self.usd is None else f", ${self.usd:,.2f}"
+        cost = "" if self.usd is None else f", {dollars(self.usd, self.unpriced)}"
         return f"{self.calls:,} {'call' if self.calls == 1 else 'calls'}{failed}{known}{cost}"
 
 
@@ -100,19 +111,22 @@ class Spent(NamedTuple):
 
 
 class Costs:
-    """A run's bills, and the totals that the models of a server share.
+    """A run's bills, and the totals that the models of one entry of `servers:` share.
 
-    The checks before the first batch of arms' and attackers' models count towards a server's cap and stand in no bill.
+    Calls and tokens are booked with the generations they gave. Money is booked where a server's reply is paid, so that
+    what rows cost that failed, or that were lost with a batch, is in the bill too.
 
     Args:
         study: The study.
-        graders: The models that judges ask; they keep their bills themselves.
+        graders: The models that judges ask; they keep their bills themselves, the checks of judges among them.
     """
 
     def __init__(self, study: Study, graders: Sequence[Grader]) -> None:
         self._study, self._graders = study, graders
-        self._bills: dict[Payer, Bill] = {}
         self._accounts: list[tuple[ServerOptions, Spending]] = []
+        self._bills: dict[Payer, tuple[Bill, Spending | None]] = {}
+        for name in study.attackers:
+            self._bill(self._attacker(name), self._server_of(name))
         for grader in graders:
             grader.spending = self._account(grader.server)
 
@@ -134,27 +148,49 @@ class Costs:
         Args:
             arm: One of the study's.
         """
-        own = Payer("model", arm.model, arm.model, arm.server)
+        server = self._study.server_of(arm)
+        own = self._bill(Payer("model", arm.model, arm.model, self._name(server)), server)
 
         def book(request: Request, generation: Generation) -> None:
-            self._bills.setdefault(own if request.to is None else self._attacker(request.to), Bill()).add(generation)
+            bill = own if request.to is None else self._bills[self._attacker(request.to)][0]
+            bill.add(generation)
 
         return book
 
+    @contextmanager
+    def checking(self, model: str, server: ServerOptions | None) -> Iterator[None]:
+        """Book what is paid meanwhile to the checks of a model before its first batch.
+
+        Args:
+            model: The model.
+            server: Its server; None for none.
+        """
+        account = self._account(server)
+        if account is None:
+            yield
+            return
+        payer = Payer("preflight", model, model, self._name(server))
+        self._bill(payer, server)
+        account.instead = payer.label
+        try:
+            yield
+        finally:
+            account.instead = None
+
     @property
     def spent(self) -> tuple[Spent, ...]:
-        """Every bill so far: the arms' models, attackers, judges' models."""
-        judging = [
-            Spent(Payer("judges' model", g.model, g.model, self._name(g.server)), g.bill)
-            for g in self._graders
-            if g.bill.calls
+        """Every bill so far: the arms' models, attackers, judges' models, checks that were paid for."""
+        bills = [(payer, bill, account) for payer, (bill, account) in self._bills.items()]
+        bills += [
+            (Payer("judges' model", g.model, g.model, self._name(g.server)), g.bill, g.spending) for g in self._graders
         ]
-        made = [Spent(payer, bill) for payer, bill in self._bills.items()]
-        return (*sorted(made, key=lambda one: one.payer.role != "model"), *judging)
+        made = [Spent(payer, _with_money(payer, bill, account)) for payer, bill, account in bills]
+        asked = [one for one in made if one.bill.calls or one.bill.usd is not None]
+        return tuple(sorted(asked, key=lambda one: _ORDER.index(one.payer.role)))
 
     @property
     def usd(self) -> float:
-        """What all of it costs, as far as prices are known."""
+        """What all of it costs, as far as it is known."""
         return sum(bill.usd or 0.0 for _, bill in self.spent)
 
     @property
@@ -164,7 +200,14 @@ class Costs:
 
     def _attacker(self, name: str) -> Payer:
         options = self._study.attackers[name]
-        return Payer("attacker", name, options.model, options.server)
+        return Payer("attacker", name, options.model, self._name(self._server_of(name)))
+
+    def _server_of(self, attacker: str) -> ServerOptions | None:
+        name = self._study.attackers[attacker].server
+        return None if name is None else self._study.servers[name]
+
+    def _bill(self, payer: Payer, server: ServerOptions | None) -> Bill:
+        return self._bills.setdefault(payer, (Bill(), self._account(server)))[0]
 
     def _account(self, server: ServerOptions | None) -> Spending | None:
         if server is None:
@@ -178,6 +221,27 @@ class Costs:
     def _name(self, server: ServerOptions | None) -> str | None:
         """Return a server's name; one that only an added judge names has none."""
         return next((name for name, options in self._study.servers.items() if options == server), None)
+
+
+def _with_money(payer: Payer, bill: Bill, account: Spending | None) -> Bill:
+    """Return a bill with what its payer has paid, where that is known better than its generations tell."""
+    share = None if account is None or not account.priced else account.by.get(payer.label)
+    if share is None:
+        return bill
+    known = replace(bill, usd=share.usd, unpriced=share.untold)
+    if payer.role != "preflight":
+        return known
+    return replace(known, calls=share.calls, untold=share.untold, prompt_tokens=share.read, output_tokens=share.written)
+
+
+def dollars(usd: float, unpriced: int) -> str:
+    """Return a sum of money in words.
+
+    Args:
+        usd: What is known, in US dollars.
+        unpriced: Requests whose cost is not known.
+    """
+    return f"at least ${usd:,.2f} (cost not told for {unpriced})" if unpriced else f"${usd:,.2f}"
 
 
 def told(spent: Sequence[Spent]) -> str:

@@ -28,7 +28,8 @@ _EMBEDDED_SPEED: Final = 386 / 211_200
 class Estimate:
     """What the trials that are still to be generated will take of the arms' models.
 
-    What attackers and judges' models take stands apart, in `AttackerWork` and `JudgeWork`.
+    What attackers and judges' models take stands apart, in `AttackerWork` and `JudgeWork`. The checks before the first
+    batch are left out.
     """
 
     trials: int

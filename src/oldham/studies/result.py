@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from oldham.studies.costs import told
+from oldham.studies.costs import dollars, told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +33,9 @@ class RunResult:
     n_missing: int
     """Generations that failed; the same run tries them again."""
     usd: float
-    """What this run's models cost on servers whose prices are known, attackers and judges' models among them; 0 without
-    any."""
+    """What this run paid on servers whose prices are known, in US dollars: for arms, attackers, judges and the checks
+    before the first batch; 0 without any. The least it paid where a bill in `spent` has requests that are `unpriced`.
+    """
     seconds: float
     """Wall time of this run."""
     n_judged: int = 0
@@ -51,7 +52,8 @@ class RunResult:
     unreadable: tuple[str, ...] = ()
     """For each judge some of whose model's replies of this run could not be read, how many; a line each."""
     spent: tuple[Spent, ...] = ()
-    """What this run asked of each model and what that cost: the arms' models, attackers, judges' models."""
+    """What this run asked of each model and what that cost: the arms' models, attackers, judges' models, and the checks
+    before the first batch where they were paid for."""
 
     def to_frame(self) -> pl.DataFrame:
         """Return the observation table."""
@@ -63,7 +65,8 @@ class RunResult:
         asked = f" Judges that ask a model gave {self.n_judged} verdicts{settled}." if self.n_judged else ""
         missing = f" {self.n_missing} failed; run the study again to try them." if self.n_missing else ""
         unread = f" {self.n_unread} verdicts are missing; run the study again to ask for them." if self.n_unread else ""
-        cost = f", for ${self.usd:,.2f}" if self.usd else ""
+        unpriced = sum(bill.unpriced for _, bill in self.spent)
+        cost = f", for {dollars(self.usd, unpriced)}" if self.usd or unpriced else ""
         if not self.n_generated and not self.n_missing:
             done = f"All {self.n_reused} generations were in the ledger already ({self.seconds:.1f} s{cost})."
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,15 +89,18 @@ def _carry_out(work: Plan, watch: Progress, *, preflight: bool) -> RunResult:
         _keep_study(work, directory, watch)
         with Ledger(directory.ledger) as ledger:
             unit = _Work(work, directory, ledger, watch, preflight=preflight)
-            generated = unit.generate()
             try:
-                unit.judge()
-            except LedgerError:
-                raise  # nothing can be written
-            except OldhamError:
-                unit.finish(generated)  # a judge failed or cannot be had: what there is can be looked at meanwhile
-                raise
-            return unit.finish(generated)
+                generated = unit.generate()
+                try:
+                    unit.judge()
+                except LedgerError:
+                    raise  # nothing can be written
+                except OldhamError:
+                    unit.finish(generated)  # a judge failed or cannot be had: what there is can be looked at meanwhile
+                    raise
+                return unit.finish(generated)
+            finally:
+                unit.leave_bill()
 
 
 def chunked(trials: Sequence[PlannedTrial], size: int) -> Iterator[list[PlannedTrial]]:
@@ -121,6 +125,7 @@ class _Work:
     def __init__(self, work: Plan, directory: RunDir, ledger: Ledger, watch: Progress, *, preflight: bool) -> None:
         self.work, self.directory, self.ledger, self.watch = work, directory, ledger, watch
         self.started = now()
+        self.finished = False
         self.stored = ledger.generation_ids()
         self.n_judged = self.n_unread = self.n_settled = 0
         self.n_near_ties = self.n_greedy = 0
@@ -132,7 +137,7 @@ class _Work:
         self.graders = graders_of(self.judges)
         self.costs = Costs(work.study, self.graders)
         self.backend: Backend | None = None
-        self.attackers = Attackers(work, self.costs, self.preflight.attacker)
+        self.attackers = Attackers(work, self.costs, self._check_attacker)
 
     def generate(self) -> int:
         """Generate what is missing, one model at a time; return how many generations are new."""
@@ -169,7 +174,8 @@ class _Work:
             raise ModelError(f"The model `{arm.model}` changed while it was loaded.", remedy="Give the command again.")
         if backend.remark:
             self.watch.note(backend.remark)
-        self.preflight.model(backend, arm.server, self.ledger)
+        with self.costs.checking(arm.model, self.work.study.server_of(arm)):
+            self.preflight.model(backend, arm.server, self.ledger)
         backend = self.attackers.beside(backend, arm, self._missing(itertools.chain.from_iterable(queue)))
         heard = self.costs.heard(arm)
         if backend.continuous:
@@ -178,6 +184,12 @@ class _Work:
         # One that is stored in part holds rows of an earlier study or rows that failed.
         batches = [batch for trials in queue for batch in chunked(trials, backend.batch_size)]
         return [failure for batch in batches for failure in self._generate_part(backend, self._missing(batch), heard)]
+
+    def _check_attacker(self, name: str, load: Callable[[], Backend]) -> None:
+        options = self.work.study.attackers[name]
+        server = None if options.server is None else self.work.study.servers[options.server]
+        with self.costs.checking(options.model, server):
+            self.preflight.attacker(name, load)
 
     def _backend(self, arm: Arm) -> Backend:
         """Return who answers for an arm: the backend of the arms before it where that can become this one's."""
@@ -278,9 +290,10 @@ class _Work:
                 "generated": generated,
                 "reused": reused,
                 "missing": missing,
-                "spent": [spent.facts() for spent in self.costs.spent],
+                "spent": self._bills(),
             }
         )
+        self.finished = True
         return RunResult(
             study=self.work.study,
             run_dir=self.work.run_dir,
@@ -298,6 +311,16 @@ class _Work:
             unreadable=self.unreadable,
             spent=self.costs.spent,
         )
+
+    def leave_bill(self) -> None:
+        """Write what a run has paid that does not come to its end, so that a manifest's runs are all that was paid."""
+        if self.finished:
+            return
+        with suppress(OldhamError):  # what ended the run is told, and not what follows from it
+            self._write_manifest({"started": self.started, "finished": None, "spent": self._bills()})
+
+    def _bills(self) -> list[dict[str, Any]]:
+        return [spent.facts() for spent in self.costs.spent]
 
     def _write_manifest(self, this_run: Mapping[str, Any]) -> None:
         self.facts["preflight"] = self.preflight.facts()
