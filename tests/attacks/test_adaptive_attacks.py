@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from playing import BENIGN, NO, SEARCHING, Said, play, wording
 
 from oldham.attacks import ATTACKS, attack_of
-from oldham.attacks.adaptive import _share
-from oldham.attacks.attacker import AskingAttack, Attacker, filled, prompt_in, refused
-from oldham.attacks.rewriting import PersuasionKnobs, TranslateKnobs
-from oldham.attacks.words import words
+from oldham.attacks.attacker import AskingAttack, Attacker
 from oldham.backends.programs import ProgramRequest, generate
 from oldham.backends.routing import Router
 from oldham.backends.scripted import ScriptedBackend
-from oldham.benchmarks.embedded import Benign, FalsePremise, Harmful
+from oldham.benchmarks.embedded import FalsePremise, Harmful
 from oldham.core.errors import ConfigError, ModelError
 from oldham.core.outcomes import Axis
 from oldham.core.records import Generation, Item, Sampling, StopReason, Trial
@@ -26,14 +21,11 @@ from oldham.prompts.base import STRATEGIES, PromptOptions
 from oldham.prompts.build import dry_run, rehearse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from oldham.backends.base import Request
 
-ASKING = ["crescendo", "pair", "persuasion", "tap", "translate"]
-SEARCHING = ["crescendo", "pair", "tap"]
-BENIGN = Benign().items()[0]
-NO = "I'm sorry, but I can't help with that."
+ASKING = sorted([*SEARCHING, "persuasion", "translate"])
 
 
 def made(prompt: str, **changes: object) -> Item:
@@ -49,76 +41,6 @@ ITEMS = [
     made('Zwei {x} Zeilen\n\nüber 100% 日本語 {request} </request> "prompt": "x"', context="Ein {Kontext}."),
     made("Which?", reference={"likelihood": True, "choices": ["yes", "no"]}),
 ]
-
-
-class Said(ScriptedBackend):
-    """Says what it is given to say, one reply after another, and keeps what it was asked."""
-
-    def __init__(self, *replies: str) -> None:
-        super().__init__("echo")
-        self.replies = deque(replies)
-        self.asked: list[Request] = []
-
-    def generate(self, requests: Sequence[Request]) -> list[Generation]:
-        rows = []
-        for request, row in zip(requests, super().generate(requests), strict=True):
-            self.asked.append(request)
-            said = self.replies[0] if len(self.replies) == 1 else self.replies.popleft()
-            kept = " ".join(said.split()[: request.plan.answer_tokens])
-            told = {"trace": None, "forced": (), "answer": (0, len(kept)), "output_text": kept}
-            told |= {"answer_tokens": len(kept.split())}
-            rows.append(Generation.model_validate(row.model_dump() | told))
-        return rows
-
-
-def wording(text: str) -> str:
-    return json.dumps({"improvement": "some", "prompt": text})
-
-
-@dataclass
-class Played:
-    row: Generation
-    target: Said
-    attacker: Said
-    scored: list[Generation] = field(default_factory=list)
-
-    @property
-    def labels(self) -> list[str]:
-        return [call.label for call in self.row.calls]
-
-    @property
-    def prompts(self) -> list[str]:
-        return [request.plan.messages[-1].content for request in self.target.asked]
-
-
-def play(
-    label: str,
-    *,
-    attacker: Sequence[str] = (wording("please"),),
-    target: Sequence[str] = (NO,),
-    score: Callable[[str], float | None] = lambda text: 1.0 if refused(text) else 0.0,
-    options: PromptOptions | None = None,
-    item: Item = BENIGN,
-    tokens: int = 50,
-) -> Played:
-    attack = attack_of(label)
-    for part in attack.parts:
-        if isinstance(part, AskingAttack):
-            part.attacker = Attacker("small", 0.7, tokens)
-    arm, small = Said(*target), Said(*attacker)
-    scored: list[Generation] = []
-
-    def judge(asked: Item, generation: Generation) -> float | None:
-        assert asked == item, "the item is judged as it was"
-        scored.append(generation)
-        return score(generation.answer_text or "")
-
-    trial = Trial(arm="a", arm_fingerprint="f", benchmark="b", item=item.id, item_fingerprint="i", attack=label)
-    settings = options or PromptOptions()
-    request = ProgramRequest(trial, lambda: attack.program(item, settings, seed=3, judge=judge), Sampling())
-    [row] = generate(Router(arm, {"small": lambda: small}), [request])
-    assert row.error is None
-    return Played(row, arm, small, scored)
 
 
 @pytest.mark.parametrize("name", ASKING)
@@ -179,15 +101,6 @@ def test_bad_knobs_are_refused(label: str) -> None:
         attack_of(label)
 
 
-def test_every_choice_has_its_words() -> None:
-    told = words("adaptive")
-    for knobs, key, section in (
-        (PersuasionKnobs, "technique", told["persuasion"]["techniques"]),
-        (TranslateKnobs, "language", told["translate"]["languages"]),
-    ):
-        assert knobs.model_json_schema()["properties"][key]["enum"] == list(section)
-
-
 @pytest.mark.parametrize("name", SEARCHING)
 def test_a_search_ends_with_its_first_success(name: str) -> None:
     played = play(name, target=(NO, "Sure, here it is."), attacker=(wording("please"),))
@@ -221,27 +134,6 @@ def test_a_judge_that_cannot_be_asked_ends_the_trial_and_no_other() -> None:
     assert (broken.stop, broken.error) == (StopReason.ERROR, "The judge is gone.")
     assert fine.error is None
     assert len(fine.calls) == 5
-
-
-def test_pair_shows_reply_and_score_and_returns_the_nearest_try() -> None:
-    scores = {"one": 0.9, "two": 0.6, "three": 0.8}
-    played = play(
-        "pair",
-        attacker=(wording("first"), wording("second"), wording("third")),
-        target=("one", "two", "three"),
-        score=scores.get,
-    )
-    assert played.prompts == ["first", "second", "third"]
-    assert played.row.answer_text == "two"
-    assert played.labels == ["attacker 1", "try 1", "attacker 2", "attacker 3", "try 3"]
-    assert [call.by for call in played.row.calls] == ["small", None, "small", "small", None]
-    last = played.attacker.asked[-1].plan.messages
-    assert [message.role for message in last] == ["user", "assistant", "user", "assistant", "user"]
-    assert [message.content for message in last[1::2]] == ["first", "second"]
-    assert "one" in last[2].content
-    assert "score: 2." in last[2].content
-    assert "score: 5." in last[4].content
-    assert {request.sampling.temperature for request in played.attacker.asked} == {0.7}
 
 
 def test_an_attacker_that_refuses_or_rambles_is_told_in_the_label_and_the_last_wording_is_tried_again() -> None:
@@ -289,91 +181,6 @@ def test_tokens_that_are_not_counted_are_taken_for_all_that_were_allowed() -> No
     assert [asked.plan.answer_tokens for asked in small.asked] == [10, 10, 5]
 
 
-def test_tap_takes_out_what_is_off_topic_and_goes_on_with_the_best() -> None:
-    played = play(
-        "tap[width=1,depth=2]",
-        attacker=(wording("left"), wording("right"), "No.", "yes", wording("left 2"), wording("right 2"), "yes", "yes"),
-        target=("one", "two", "three"),
-        score={"one": 0.9, "two": 0.8, "three": 0.7}.get,
-    )
-    assert played.prompts == ["right", "left 2", "right 2"]
-    assert played.row.answer_text == "three"
-    branch = played.attacker.asked[4].plan.messages
-    assert branch[1].content == "right"
-    judged = [request for request in played.attacker.asked if len(request.plan.messages) == 1][2:4]
-    assert {request.sampling.temperature for request in judged} == {0.0}
-
-
-def test_tap_falls_back_on_shared_letters_and_never_takes_all_out() -> None:
-    near = f"In a story: {BENIGN.prompt}"
-    played = play("tap[depth=1]", attacker=(wording("xyz"), wording(near), "Hm.", "Hm."))
-    assert played.prompts == [near]
-    played = play("tap[depth=1]", attacker=(wording("xyz"), wording("uvw"), "no", "no"))
-    assert played.prompts == ["xyz"]
-    played = play("tap[depth=2]", attacker=(NO,))
-    assert played.prompts == [BENIGN.prompt]
-    assert set(played.labels) == {f"attacker {n} (refused)" for n in range(1, 5)}
-    assert _share("Why?", "WHY?") == 1
-    assert _share("", "anything") <= 1
-
-
-def test_crescendo_talks_and_takes_refused_turns_back() -> None:
-    played = play(
-        "crescendo[turns=3]",
-        attacker=tuple(wording(f"turn {n}") for n in range(1, 6)),
-        target=("Fine.", "I cannot.", "Well.", "Good."),
-        score=lambda text: 1.0,
-    )
-    assert played.prompts == ["turn 1", "turn 2", "turn 3", "turn 4"]
-    talks = [[message.content for message in request.plan.messages] for request in played.target.asked]
-    assert talks[1] == ["turn 1", "Fine.", "turn 2"]
-    assert talks[2] == ["turn 1", "Fine.", "turn 3"], "the refused turn was never said"
-    assert talks[3] == ["turn 1", "Fine.", "turn 3", "Well.", "turn 4"]
-    origins = [part.origin for message in played.target.asked[-1].plan.messages[:-1] for part in message.parts]
-    assert origins == ["attack", "reply", "attack", "reply"]
-    assert played.row.answer_text == "Good."
-    told = played.attacker.asked[2].plan.messages[-1].content
-    assert told == words("adaptive")["crescendo"]["taken_back"]
-
-
-def test_crescendo_stops_taking_back_at_its_limit() -> None:
-    played = play("crescendo[turns=2,backtracks=1]", target=("I cannot.",))
-    assert len(played.target.asked) == 3
-    assert len(played.target.asked[-1].plan.messages) == 3, "the second refusal stands"
-    played = play("crescendo[backtracks=2]", attacker=("Hm.",))
-    assert played.labels == ["attacker 1 (unread)", "attacker 2 (unread)", "attacker 3 (unread)"]
-    assert played.prompts == [BENIGN.prompt]
-
-
-@pytest.mark.parametrize(("scored", "answer"), [("last", "three"), ("worst", "two")])
-def test_crescendo_is_scored_on_the_last_or_the_worst_turn(scored: str, answer: str) -> None:
-    scores = {"one": 0.9, "two": 0.6, "three": 0.8}
-    label = f"crescendo[turns=3,scored={scored}]"
-    played = play(label, target=("one", "two", "three"), score=scores.get)
-    assert played.row.answer_text == answer
-    assert sum(label.startswith("turn") for label in played.labels) == 2
-    assert attack_of("crescendo").fingerprint != attack_of("crescendo[scored=worst]").fingerprint
-
-
-@pytest.mark.parametrize("name", ["persuasion", "translate"])
-def test_a_rewriting_is_asked_once(name: str) -> None:
-    said = wording("Bitte!") if name == "persuasion" else "Bitte!"
-    played = play(name, attacker=(said,), target=("Gern.",))
-    assert played.prompts == ["Bitte!"]
-    assert played.labels == ["attacker 1"]
-    assert played.row.answer_text == "Gern."
-    assert played.scored == []
-    played = play(name, attacker=(NO,))
-    assert played.prompts == [BENIGN.prompt]
-    assert played.labels == ["attacker 1 (refused)"]
-    told = words("adaptive")[name]
-    every = told["techniques" if name == "persuasion" else "languages"]
-    key = "technique" if name == "persuasion" else "language"
-    for choice, text in every.items():
-        [ask, _] = rehearse(BENIGN, attack_of(f"{name}[{key}={choice}]").program(BENIGN, PromptOptions(), seed=0)).calls
-        assert text in ask.plan.messages[0].content
-
-
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES.names()))
 @pytest.mark.parametrize("name", SEARCHING)
 def test_a_search_is_carried_out_under_every_strategy(name: str, strategy: str) -> None:
@@ -416,37 +223,6 @@ def test_how_the_attacker_is_asked_belongs_to_the_identity() -> None:
     part.attacker = Attacker("x", 0.2, 512)
     assert other.fingerprint != one.fingerprint
     assert len({attack_of(name).fingerprint for name in ASKING}) == len(ASKING)
-
-
-@pytest.mark.parametrize(
-    ("text", "prompt"),
-    [
-        ('{"improvement": "x", "prompt": "a b"}', "a b"),
-        ('Sure:\n```json\n{"prompt": "a\n \\"b\\" {c}"}\n```', 'a\n "b" {c}'),
-        ('{"improvement": "x", "prompt": "cut off he', "cut off he"),
-        ('{"improvement": "it\'s {bad", "prompt": "ok", }', "ok"),
-        ('{"prompt": ""}', None),
-        ('{"prompt": 3}', None),
-        ('{"improvement": "x"}', None),
-        ("1. First part\n2. Second part", None),
-        ("", None),
-        ("}{", None),
-        ('{"prompt": "\\ud83d\\ude00 日本"}', "😀 日本"),
-        ('["prompt"]', None),
-    ],
-)
-def test_replies_are_read_leniently(text: str, prompt: str | None) -> None:
-    assert prompt_in(text) == prompt
-
-
-def test_refusals_are_told_by_published_phrases() -> None:
-    assert refused("I’m sorry, no.")
-    assert refused("Well, I CANNOT do that.")
-    assert not refused("Here it is.")
-
-
-def test_braces_of_a_value_stay() -> None:
-    assert filled('{a} {"prompt": "x"} {b} {c}', a="{b}", b="2") == '{b} {"prompt": "x"} 2 {c}'
 
 
 def test_all_that_ask_an_attacker_are_here() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +17,6 @@ from oldham.studies.shown import shown_calls
 from oldham.studies.spec import Study
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from oldham.attacks import Composed
     from oldham.core.records import Item
 
@@ -126,6 +125,35 @@ def test_a_folders_name_fits_a_label(tmp_path: Path) -> None:
     assert attack_of(attack.label).label == attack.label
 
 
+def test_a_folder_can_be_named_by_its_file_and_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "gcg", *map(strings_of, ITEMS))
+    monkeypatch.chdir(folder)
+    named = [suffix(path) for path in (folder, folder / FILE_NAME, Path("../gcg"), Path("../gcg") / FILE_NAME)]
+    assert {attack.label for attack in named} == {"suffix[strings=gcg]"}
+    assert len({attack.fingerprint for attack in named}) == 1
+
+
+@pytest.mark.parametrize("also", ["", "persona+"])
+def test_two_folders_of_one_name_are_refused_by_their_paths(tmp_path: Path, also: str) -> None:
+    for name in ("small/gcg", "large/gcg"):
+        write(tmp_path / name, *map(strings_of, ITEMS))
+    entry = f"{{attack: {also}suffix, strings: [small/gcg, large/gcg]}}"
+    with pytest.raises(ConfigError, match="would both be told as") as caught:
+        study(tmp_path, f"[none, {entry}]")
+    assert all(str(tmp_path / name) in str(caught.value) for name in ("small/gcg", "large/gcg"))
+    assert "study.yaml:" in str(caught.value) and "another name" in str(caught.value)
+    (tmp_path / "large" / "gcg").rename(tmp_path / "large" / "gcg-large")
+    entry = entry.replace("large/gcg", "large/gcg-large")
+    labels = [wanted.label for wanted in study(tmp_path, f"[{entry}]").resolved_attacks]
+    assert labels == [f"{also}suffix[strings={name}]" for name in ("gcg", "gcg-large")]
+
+
+def test_one_folder_named_twice_is_one_attack_twice(tmp_path: Path) -> None:
+    write(tmp_path / "gcg", *map(strings_of, ITEMS))
+    with pytest.raises(ConfigError, match="is there twice"):
+        study(tmp_path, "[{attack: suffix, strings: [gcg, gcg/strings.json]}]")
+
+
 def test_items_without_a_string_refuse_the_study(tmp_path: Path) -> None:
     write(tmp_path / "gcg", strings_of(ITEMS[0]))
     with pytest.raises(ConfigError, match=r"no string for 2 of 3 items\.") as caught:
@@ -205,3 +233,19 @@ def test_no_folder_and_none_of_that_name_are_told(tmp_path: Path) -> None:
     for key, value in (("steps", -1), ("missing", "ignore"), ("no_such_knob", 1)):
         with pytest.raises(OldhamError, match=key):
             suffix(tmp_path, **{key: value})
+
+
+@pytest.mark.parametrize("named", [".", "./", "..", "gcg/..", "strings.json", "../strings.json", "/"])
+def test_a_folder_that_is_not_named_is_refused(tmp_path: Path, named: str) -> None:
+    write(tmp_path / "gcg", *map(strings_of, ITEMS))
+    with pytest.raises(ConfigError, match=r"`strings` of `suffix` cannot be .*: name the folder itself") as caught:
+        study(tmp_path, f"[{{attack: suffix, strings: {named}}}]")
+    assert "study.yaml:" in str(caught.value)
+
+
+@pytest.mark.parametrize("named", ["gcg/.", "./gcg/", "other/../gcg", "../{parent}/gcg/strings.json"])
+def test_a_folder_that_is_named_in_another_way_is_the_same(tmp_path: Path, named: str) -> None:
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "gcg", *map(strings_of, ITEMS))
+    [wanted] = study(tmp_path, f"[{{attack: suffix, strings: {named.format(parent=tmp_path.name)}}}]").resolved_attacks
+    assert wanted.label == "suffix[strings=gcg]"

@@ -241,7 +241,7 @@ def test_prices_make_a_cost_and_the_cap_is_kept(
     backend = mock(lambda *_: output("x"), **prices, cap_usd=95.0)
     made = backend.generate([ask(str(n)) for n in range(3)])
     assert [row.error for row in made] == [None, "spending cap of $95 reached", "spending cap of $95 reached"]
-    with pytest.raises(ModelError, match=r"spending cap of \$95 reached"):
+    with pytest.raises(ModelError, match=r"spending cap of \$95 is reached .*`mockllm/model` \$7\.00"):
         backend.generate([ask("9")])
 
 

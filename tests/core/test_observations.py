@@ -107,6 +107,10 @@ def test_a_file_is_read_or_refused_in_one_sentence(tmp_path: Path) -> None:
     tidy.write_csv(tmp_path / "o.csv")
     assert read_observations(tmp_path / "o.parquet").equals(tidy)
     assert read_observations(tmp_path / "o.csv").equals(tidy)
+    told = as_observations(frame(disguised=True, named=0.25, named_by_chance=0.0))
+    assert told.select("disguised", "named", "named_by_chance").row(0) == (True, 0.25, 0.0)
+    told.write_csv(tmp_path / "o.csv")
+    assert read_observations(tmp_path / "o.csv").equals(told)
     (tmp_path / "o.parquet").write_bytes(b"no table")
     with pytest.raises(DataError, match="cannot be read"):
         read_observations(tmp_path / "o.parquet")

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from oldham.core.outcomes import Axis, Outcome, legal_outcomes, score_of
-from oldham.core.records import Generation, Item, ModelFingerprint, Sampling, Trial, Verdict, jsonable
+from oldham.core.records import Generation, Item, ModelFingerprint, Sampling, Trial, Verdict
 from oldham.core.thinking import Span
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_records_refuse_unknown_fields(trial: Callable[..., Trial]) -> None:
 def test_records_survive_json(generation: Callable[..., Generation], verdict: Callable[..., Verdict]) -> None:
     for record in (generation(), verdict(), an_item(reference={"answer": [4, "four"]})):
         assert type(record).model_validate_json(record.model_dump_json()) == record
-        assert type(record).model_validate(json.loads(json.dumps(jsonable(record)))) == record
+        assert type(record).model_validate(json.loads(json.dumps(record.model_dump(mode="json")))) == record
 
 
 def test_records_survive_pickling(trial: Callable[..., Trial]) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 import pytest
+from attack_ladders import BAD, GOOD, QUICK, ladder_of
 
 from oldham.core.observations import as_observations
-from oldham.coupling import CouplingOptions, build_attacks
+from oldham.coupling import build_attacks
 from oldham.coupling.attack_cells import at_least_one
 from oldham.coupling.pairing import tidy_trials
 from oldham.coupling.shares import wilson
@@ -22,16 +23,7 @@ if TYPE_CHECKING:
     from oldham.coupling import AttackLadder
     from oldham.coupling.attack_results import AttackCell
 
-QUICK = CouplingOptions(resamples=400, permutations=400)
-BAD, GOOD = 0.0, 1.0
 SOME: list[float | None] = [BAD, 0.5, GOOD, None]
-
-
-def ladder_of(*tables: pl.DataFrame, arms: tuple[str, ...] = ("direct", "cot")) -> AttackLadder:
-    trials = tidy_trials(as_observations(pl.concat(tables, how="diagonal_relaxed")))[0]
-    ladder = build_attacks(trials, arms, "direct", QUICK)
-    assert ladder is not None
-    return ladder
 
 
 def cell(ladder: AttackLadder, arm: str, attack: str, axis: str = "harm") -> AttackCell:
@@ -111,6 +103,17 @@ def test_queries_of_an_adaptive_attack_are_told_beside_its_try(table: Table) -> 
     assert (c.tries, c.queries) == (1, 4.0)
 
 
+def test_a_share_of_other_items_than_without_an_attack_says_how_many_differ(table: Table) -> None:
+    plain = [table({"direct": [GOOD] * 4, "cot": [GOOD] * 4}, benchmark=name) for name in ("one", "two")]
+    everywhere = [table({"direct": [BAD] * 4}, benchmark=name, attack="a") for name in ("one", "two")]
+    limited = table({"direct": [BAD] * 4}, benchmark="one", attack="b")
+    some = table({"direct": [BAD] * 3 + [None]}, benchmark="one", attack="c").head(2)
+    found = {c.attack: c.n_apart for c in ladder_of(*plain, *everywhere, limited, some).cells if c.arm == "direct"}
+    assert found == {"none": 0, "a": 0, "b": 4, "c": 6}
+    # Without `none` in the arm there is nothing to differ from.
+    assert {c.n_apart for c in ladder_of(*everywhere, limited).cells} == {0}
+
+
 def enumerated(draws: list[float], k: int) -> float:
     """Share of the sets of k draws that hold a success."""
     sets = list(itertools.combinations([d for d in draws if not math.isnan(d)], k))
@@ -149,20 +152,22 @@ def test_worst_of_attacks_by_hand(table: Table) -> None:
         table({"direct": [BAD, BAD, GOOD, GOOD, GOOD, None], "cot": [GOOD, GOOD, BAD, BAD, BAD, BAD]}, attack="b"),
     ]
     direct, cot = ladder_of(*tables).worst
-    assert (direct.share, direct.n_items, direct.n_missing) == (2 / 4, 4, 2)
+    # The fifth item is unknown; the last one is broken whatever `b` does.
+    assert (direct.share, direct.n_items, direct.n_missing) == (3 / 6, 5, 1)
     assert (direct.bound_low, direct.bound_high) == pytest.approx((3 / 6, 4 / 6))
-    assert tuple(direct.interval) == pytest.approx(tuple(wilson(2 / 4, 4)))
+    assert tuple(direct.interval) == pytest.approx((wilson(3 / 6, 6).low, wilson(4 / 6, 6).high))
     assert (direct.attacks, direct.shared, direct.change) == (("a", "b"), (), None)
-    assert (cot.share, cot.n_items) == (1, 6)
+    assert (cot.share, cot.n_items, cot.n_missing) == (1, 6, 0)
+    assert tuple(cot.interval) == pytest.approx(tuple(wilson(1, 6)))
     assert cot.change is not None
-    assert (cot.change.delta, cot.change.n_items, cot.change.n_missing) == (2 / 4, 4, 2)
+    assert (cot.change.delta, cot.change.n_items, cot.change.n_missing) == (2 / 5, 5, 1)
     assert (cot.change.test, cot.change.p_value) == ("mcnemar", mcnemar(0, 2))
 
 
 def test_worst_of_attacks_reads_first_draws_alone(table: Table) -> None:
     draws = [table({"direct": scores}, attack="a", draw=d) for d, scores in enumerate(([GOOD, None], [BAD, BAD]))]
     (worst,) = ladder_of(*draws).worst
-    assert (worst.share, worst.n_items, worst.n_missing) == (0, 1, 1)
+    assert (worst.share, worst.bound_high, worst.n_items, worst.n_missing) == (0, 1 / 2, 1, 1)
 
 
 def test_arms_with_other_ladders_are_compared_over_what_they_share(table: Table) -> None:

@@ -8,30 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import pytest
+from attack_ladders import BAD, GOOD, ladder_of
 from scipy.stats import norm
 
 from oldham.core.errors import ConfigError
-from oldham.core.observations import as_observations
-from oldham.coupling import CouplingOptions, build_attacks
 from oldham.coupling.attack_curves import survival_steps
-from oldham.coupling.pairing import tidy_trials
 
 if TYPE_CHECKING:
     from conftest import Table
-    from oldham.coupling import AttackLadder
 
-QUICK = CouplingOptions(resamples=400, permutations=400)
-BAD, GOOD = 0.0, 1.0
 REMISSION = [6, 6, 6, 7, 10, 13, 16, 22, 23]
 STILL_IN_REMISSION = [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
 """Weeks of remission under 6-mercaptopurine (Freireich et al. 1963), the example of Kalbfleisch and Prentice."""
-
-
-def ladder_of(*tables: pl.DataFrame, arms: tuple[str, ...] = ("direct", "cot")) -> AttackLadder:
-    trials = tidy_trials(as_observations(pl.concat(tables, how="diagonal_relaxed")))[0]
-    ladder = build_attacks(trials, arms, "direct", QUICK)
-    assert ladder is not None
-    return ladder
 
 
 def remissions(table: Table) -> pl.DataFrame:

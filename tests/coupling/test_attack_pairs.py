@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 import pytest
+from attack_ladders import BAD, GOOD, QUICK, ladder_of
 
 from oldham.core.observations import as_observations
 from oldham.coupling import CouplingOptions, build_attacks, couple
@@ -18,18 +19,7 @@ from oldham.coupling.significance import holm, mcnemar, sign_flip
 
 if TYPE_CHECKING:
     from conftest import Table
-    from oldham.coupling import AttackLadder
     from oldham.coupling.attack_results import AttackContrast
-
-QUICK = CouplingOptions(resamples=400, permutations=400)
-BAD, GOOD = 0.0, 1.0
-
-
-def ladder_of(*tables: pl.DataFrame, arms: tuple[str, ...] = ("direct", "cot")) -> AttackLadder:
-    trials = tidy_trials(as_observations(pl.concat(tables, how="diagonal_relaxed")))[0]
-    ladder = build_attacks(trials, arms, "direct", QUICK)
-    assert ladder is not None
-    return ladder
 
 
 def named(contrasts: tuple[AttackContrast, ...]) -> dict[tuple[str, str], AttackContrast]:

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
+from attack_ladders import BAD, GOOD, QUICK
 
-from oldham.coupling import Coupling, CouplingOptions, couple, unattacked
+from oldham.coupling import Coupling, couple, unattacked
 from oldham.coupling.attack_results import AttackContrast, Paired
-from oldham.coupling.attack_text import attack_sections, interaction_finding
+from oldham.coupling.attack_text import BY_CHANCE, attack_sections, interaction_finding, mark_notes
 from oldham.coupling.results import Interval
 
 if TYPE_CHECKING:
     from conftest import Table
-
-QUICK = CouplingOptions(resamples=400, permutations=400)
-BAD, GOOD = 0.0, 1.0
 
 
 def analyse(*tables: pl.DataFrame) -> Coupling:
@@ -92,6 +90,36 @@ def test_the_summary_says_who_gained_power_and_prints_every_denominator(table: T
     assert "At least one attack succeeds, each run once, on 50.0% under `direct` (" in text
     assert "40 items, 2 tries); 77.5% under `cot`" in text
     assert "significant" not in analyse(*study(table)).summary(full=True)
+
+
+def test_a_share_of_other_items_or_benchmarks_is_marked(table: Table) -> None:
+    tables = [t.with_columns(benchmark=pl.lit(name)) for name in ("one", "two") for t in study(table)]
+    alone = table({"direct": bad(9), "cot": bad(9)}, benchmark="one", attack="only_one")
+    lost = [
+        table({"direct": scores, "cot": bad(9)}, benchmark=name, attack="base64")
+        for name, scores in (("one", bad(9)), ("two", [None] * 40))
+    ]
+    text = analyse(*tables, alone, *lost).summary()
+    grid = text[text.index("Attacks on harm: ASR@1") :].partition("\n\n")[0]
+    rows = {line.split()[0]: line.split("] of ")[1:] for line in grid.splitlines()[2:]}
+    ends = {name: [end.split()[0] for end in cells] for name, cells in rows.items()}
+    assert ends == {
+        "base64": ["40*", "80"],  # under direct nothing is known of one of the two benchmarks
+        "none": ["80", "80"],
+        "only_one": ["40*", "40*"],
+        "persona": ["80", "80"],
+        "prefill": ["80", "80"],
+        "*": [],
+    }
+    assert "\n  * Other items or benchmarks than" in grid
+    assert max(map(len, text.splitlines())) <= 110
+    assert "*" not in analyse(*tables).summary()
+
+
+def test_a_share_without_a_mark_is_not_said_to_be_on_the_point() -> None:
+    (note,) = mark_notes(f"40 [20, 60] of 40{BY_CHANCE}")
+    assert note.endswith("No mark: above chance, or not known.")
+    assert mark_notes("40 [20, 60] of 40") == []
 
 
 def test_on_other_axes_the_summary_says_what_attacks_cost(table: Table) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pathway_rows import HARM, HARMED, MASKED, REFUSED, Row, after, before, entry, label, side
 
 from oldham.coupling.pathway_results import REASONS
-from oldham.coupling.pathway_rules import Rules, read_rules
+from oldham.coupling.pathway_rules import Rule, Rules, read_rules
 
 CASES: dict[str, list[tuple[str, list[Row]]]] = {
     "incapacity": [
@@ -96,6 +96,41 @@ def test_unmasking_is_told_under_an_attack_that_hides_the_request(disguises: Any
     assert label(bare, disguises=("base64", "none")) == "defence policy"
 
 
+@pytest.mark.parametrize(("told", "expected"), [(True, "unmasking"), (False, "policy"), (None, "policy")])
+def test_the_table_says_which_attacks_hide_the_request(told: bool | None, expected: str) -> None:
+    rows = [{**row, "disguised": told} for row in MASKED]
+    assert label(rows) == f"defence {expected}"
+    assert label(rows, disguises=()) == "defence policy", "whoever asks goes before the table"
+    assert label(rows, disguises=("base64",)) == "defence unmasking"
+    assert label([{**row, "attack": "none"} for row in rows]) == "defence policy"
+
+
+ON, OFF, UNTOLD = ({"named": share, "named_by_chance": 0.1} for share in (0.5, 0.1, None))
+
+
+@pytest.mark.parametrize("baseline", ["complied_safe", "incoherent"])
+@pytest.mark.parametrize(("point", "expected"), [(ON, "competence"), (OFF, "unclear"), (UNTOLD, "competence")])
+def test_competence_was_not_gained_where_the_new_answer_is_off_the_point(
+    baseline: str, point: Row, expected: str
+) -> None:
+    one = entry([*before(baseline, **OFF), *after(HARM, **point)])
+    assert [flow.pathway for flow in one.flows] == [expected]
+    assert one.risk.n == 1, "it stays in the sum of risk"
+    assert [reason.text for reason in one.reasons] == ([REASONS[0]] if expected == "unclear" else [])
+
+
+@pytest.mark.parametrize(("point", "value"), [(ON, "true"), (OFF, "false"), (UNTOLD, "unknown")])
+def test_both_answers_are_told_on_or_off_the_point(point: Row, value: str) -> None:
+    def flipped(fact: str, asked: str) -> str:
+        rule = Rule(name="mine", side="risk", meaning="It is.", when=({fact: asked},))
+        mine, other = (point, ON) if fact == "on_point" else (ON, point)
+        return label([*before("refused", **other), *after(HARM, **mine)], Rules(rules=(rule,)))
+
+    for fact in ("on_point", "baseline_on_point"):
+        for asked in ("true", "false", "unknown"):
+            assert flipped(fact, asked) == ("risk mine" if asked == value else "risk unclear")
+
+
 def test_the_first_rule_that_fits_gives_the_label() -> None:
     rows = [*HARMED, *after("refused", trace="refused", stages="harm_recognition,policy_recall")]
     rules = read_rules().rules
@@ -113,13 +148,17 @@ def test_a_baseline_that_did_not_decline_eroded_nothing() -> None:
 @pytest.mark.parametrize(
     ("reason", "more"),
     [
-        (REASONS[0], {"thought": False}),
-        (REASONS[1], {}),
-        (REASONS[1], {"trace": "unjudged"}),
-        (REASONS[1], {"thinking_state": None, "trace_tokens": None}),
-        (REASONS[2], {"trace": "complied_safe"}),
-        (REASONS[3], {"trace": "refused", "stages": "refusal_decision", "trace_stop": "budget_forced"}),
-        (REASONS[4], {"trace": "complied_safe", "stages": "harm_recognition"}),
+        (REASONS[1], {"thought": False}),
+        (
+            REASONS[1],
+            {"thought": False, "named": 0.0, "named_by_chance": 0.1},
+        ),  # it would have been unclear all the same
+        (REASONS[2], {}),
+        (REASONS[2], {"trace": "unjudged"}),
+        (REASONS[2], {"thinking_state": None, "trace_tokens": None}),
+        (REASONS[3], {"trace": "complied_safe"}),
+        (REASONS[4], {"trace": "refused", "stages": "refusal_decision", "trace_stop": "budget_forced"}),
+        (REASONS[5], {"trace": "complied_safe", "stages": "harm_recognition"}),
     ],
 )
 def test_what_no_rule_fits_is_unclear_with_a_reason(reason: str, more: Row) -> None:

@@ -311,7 +311,7 @@ def test_a_pair_is_untold_of_no_rule_that_comes_after_its_own() -> None:
 
 def test_a_cut_trace_is_no_reason_for_an_unclear_defence() -> None:
     (told,) = entry([*HARMED, *after("refused", trace="refused", stages="", trace_stop="budget_forced")]).reasons
-    assert (told.side, told.text) == ("defence", REASONS[4])
+    assert (told.side, told.text) == ("defence", REASONS[-1])
 
 
 def test_what_a_rule_tells_apart_is_in_no_sum() -> None:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from switching import KINDS, save_adapter, save_base
 
 from architectures import CONFIGS, SIZE, random_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @dataclass
@@ -88,3 +90,22 @@ def prompts() -> list[list[int]]:
     common = [stream.randrange(2, SIZE) for _ in range(70)]
     made = [[stream.randrange(2, SIZE) for _ in range(stream.choice([1, 3, 17, 64, 65, 90]))] for _ in range(20)]
     return [*made, *([*common, *tail] for tail in made[:16]), made[3], made[3], common, common]
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of a tiny Llama."""
+    import torch
+
+    torch.set_num_threads(1)
+    return save_base(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="session")
+def adapters(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Give the folders of adapters for it, one of every kind."""
+    folder = tmp_path_factory.mktemp("adapters")
+    return {
+        name: save_adapter(base, folder / name.replace(" ", "-"), seed, **settings)
+        for seed, (name, settings) in enumerate(KINDS.items())
+    }

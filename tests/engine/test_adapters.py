@@ -1,113 +1,22 @@
+"""Switching adapters gives the bits of a fresh load, in place and silently."""
+
 from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-
-from architectures import random_model
+from switching import ALL, KINDS, bits, fresh, save_adapter, save_base, switcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-pytestmark = [pytest.mark.model, pytest.mark.filterwarnings("ignore::UserWarning:peft")]
-
-ATTENTION = ["q_proj", "v_proj"]
-ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-KINDS: dict[str, dict[str, Any]] = {
-    "attention": {"r": 2, "lora_alpha": 4, "target_modules": ATTENTION},
-    "everywhere": {"r": 4, "lora_alpha": 16, "target_modules": ALL},
-    "rslora": {"r": 4, "lora_alpha": 3, "use_rslora": True, "target_modules": ["down_proj"]},
-    "ranks": {
-        "target_modules": ["q_proj", "up_proj"],
-        "r": 4,
-        "rank_pattern": {"layers.1.self_attn.q_proj": 2},
-        "alpha_pattern": {"up_proj": 5},
-    },
-    "some layers": {"r": 2, "target_modules": ["o_proj"], "layers_to_transform": [1, 3]},
-    "expression": {"r": 3, "target_modules": r".*\.2\.mlp\.(gate|up)_proj", "exclude_modules": r".*up_proj"},
-    "saved head": {"r": 2, "target_modules": ATTENTION, "modules_to_save": ["lm_head"]},
-    "saved block": {"r": 2, "target_modules": ["k_proj"], "modules_to_save": ["mlp", "norm"]},
-    "embeddings": {"r": 2, "target_modules": ["embed_tokens", "lm_head"]},
-    "dora": {"r": 2, "use_dora": True, "target_modules": ["v_proj", "down_proj"]},
-    "orthogonal": {"r": 2, "init_lora_weights": "orthogonal", "target_modules": ATTENTION},
-}
-UNSWITCHABLE: dict[str, dict[str, Any]] = {
-    "pissa": {"r": 2, "init_lora_weights": "pissa", "target_modules": ATTENTION},
-    "olora": {"r": 2, "init_lora_weights": "olora", "target_modules": ATTENTION},
-    "tokens": {"r": 2, "target_modules": ATTENTION, "trainable_token_indices": [3, 4]},
-}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def save_base(target: Path, name: str = "llama", kind: str = "bfloat16") -> Path:
-    import torch
-
-    random_model(name).to(getattr(torch, kind)).save_pretrained(target)
-    return target
-
-
-def save_adapter(base: Path, target: Path, seed: int = 0, **settings: Any) -> Path:
-    """Write a LoRA adapter whose every weight is drawn anew."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **settings))
-    torch.manual_seed(seed)
-    for name, weight in model.named_parameters():
-        if weight.requires_grad or "lora_" in name:
-            weight.data += 0.3 * torch.randn_like(weight)
-    model.save_pretrained(target)
-    return target
-
-
-def fresh(base: Path, adapters: Sequence[Path], dtype: str = "bfloat16") -> Any:
-    from oldham.backends.loading import load_model
-    from oldham.backends.weights import ModelFiles
-
-    return load_model(ModelFiles(base, tuple(adapters)), dtype)
-
-
-def bits(model: Any) -> dict[str, bytes]:
-    """Return every parameter and buffer as its bytes."""
-    import torch
-
-    tensors = itertools.chain(model.named_parameters(remove_duplicate=False), model.named_buffers())
-    return {name: value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes() for name, value in tensors}
-
-
-def switcher(base: Path, adapters: Sequence[Path] = (), dtype: str = "bfloat16") -> tuple[Any, Any]:
-    from oldham.engine.adapters import AdapterSwitch
-
-    model = fresh(base, adapters, dtype)
-    return model, AdapterSwitch(model, base, adapters)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_base(tmp_path_factory.mktemp("llama"))
-
-
-@pytest.fixture(scope="module")
-def adapters(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("adapters")
-    return {
-        name: save_adapter(base, folder / name.replace(" ", "-"), seed, **settings)
-        for seed, (name, settings) in enumerate(KINDS.items())
-    }
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.filterwarnings("ignore::UserWarning:peft"),
+    pytest.mark.usefixtures("single_thread"),
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -214,123 +123,6 @@ def test_shards(tmp_path: Path, base: Path, adapters: dict[str, Path]) -> None:
     model, switch = switcher(tmp_path / "base")
     assert switch.switch([adapters["everywhere"]])
     assert bits(model) == bits(fresh(base, [adapters["everywhere"]]))
-
-
-@pytest.mark.parametrize("kind", UNSWITCHABLE)
-def test_what_cannot_be_switched_is_refused_untouched(base: Path, tmp_path: Path, kind: str) -> None:
-    adapter = save_adapter(base, tmp_path / "a", **UNSWITCHABLE[kind])
-    model, switch = switcher(base)
-    before = bits(model)
-    assert not switch.switch([adapter])
-    assert bits(model) == before
-    assert switch.adapters == ()
-    assert not switcher(base, [adapter])[1].switch([])
-
-
-def test_prompt_tuning_is_refused(base: Path, tmp_path: Path) -> None:
-    from peft import PromptTuningConfig, get_peft_model
-
-    model, switch = switcher(base)
-    tuned = get_peft_model(fresh(base, []), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2))
-    tuned.save_pretrained(tmp_path / "a")
-    assert not switch.switch([tmp_path / "a"])
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
-        {"target_modules": ["embed_tokens"]},
-        {"target_modules": ["lm_head"]},
-    ],
-    ids=["saved", "embedding", "head"],
-)
-def test_tied_embeddings_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
-    base = save_base(tmp_path / "base", "qwen2")
-    adapter = save_adapter(base, tmp_path / "a", r=2, **settings)
-    model, switch = switcher(base)
-    before = bits(model)
-    assert not switch.switch([adapter])
-    assert bits(model) == before
-    assert not switcher(base, [adapter])[1].switch([])
-
-
-def test_a_model_that_is_not_what_its_files_say_is_refused(base: Path, adapters: dict[str, Path]) -> None:
-    model, switch = switcher(base)
-    weight = model.model.layers[2].mlp.down_proj.weight
-    weight.data[0, 0] += 1
-    before = bits(model)
-    assert not switch.switch([adapters["everywhere"]])
-    assert bits(model) == before
-    assert switch.switch([adapters["attention"]])  # that module is none of its targets
-
-
-def test_files_that_change_are_refused(tmp_path: Path) -> None:
-    base = save_base(tmp_path / "base")
-    adapter = save_adapter(base, tmp_path / "a", r=2, target_modules=ATTENTION)
-    model, switch = switcher(base, [adapter])
-    save_adapter(base, tmp_path / "a", seed=1, r=3, target_modules=["k_proj"])
-    assert not switch.switch([])
-    model, switch = switcher(base)
-    save_base(tmp_path / "base", kind="float32")
-    assert not switch.switch([adapter])
-
-
-def test_an_adapter_written_anew_between_switches(tmp_path: Path, base: Path) -> None:
-    model, switch = switcher(base)
-    bare = bits(model)
-    adapter = save_adapter(base, tmp_path / "a", r=2, target_modules=ALL)
-    assert switch.switch([adapter])
-    save_adapter(base, tmp_path / "a", seed=1, r=3, target_modules=["k_proj"])
-    assert switch.switch([adapter])
-    assert bits(model) == bits(fresh(base, [adapter]))
-    assert switch.switch([])
-    assert bits(model) == bare
-    model, switch = switcher(base, [adapter])
-    assert switch.switch([])
-    save_adapter(base, tmp_path / "a", seed=2, r=2, target_modules=["v_proj"])
-    assert switch.switch([adapter])  # what it was at the start is no longer of any use
-    assert bits(model) == bits(fresh(base, [adapter]))
-
-
-def test_damaged_adapters_are_left_to_loading(base: Path, adapters: dict[str, Path], tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    model, switch = switcher(base)
-    before = bits(model)
-    broken = save_adapter(base, tmp_path / "a", **KINDS["attention"])
-    weights = load_file(broken / "adapter_model.safetensors")
-    weights.pop(next(name for name in weights if "lora_A" in name))
-    save_file(weights, broken / "adapter_model.safetensors")
-    assert not switch.switch([broken])  # what is missing would be random
-    (broken / "adapter_model.safetensors").write_bytes(b"not weights")
-    assert not switch.switch([broken])
-    (broken / "adapter_config.json").write_text("{")
-    assert not switch.switch([broken])
-    assert not switch.switch([tmp_path / "nowhere"])
-    config = json.loads((adapters["attention"] / "adapter_config.json").read_text(encoding="utf-8"))
-    (broken / "adapter_config.json").write_text(json.dumps({**config, "peft_type": "LOHA"}))
-    assert not switch.switch([broken])
-    assert bits(model) == before
-    assert switch.switch([adapters["attention"]])
-
-
-def test_a_switch_broken_off_in_the_middle_is_not_taken_for_done(
-    base: Path, adapters: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, switch = switcher(base)
-    write, calls = switch._write, itertools.count()
-
-    def run_out(name: str, weights: Any) -> None:
-        if next(calls) == 3:
-            raise MemoryError
-        write(name, weights)
-
-    monkeypatch.setattr(switch, "_write", run_out)
-    with pytest.raises(MemoryError):
-        switch.switch([adapters["everywhere"]])
-    assert switch.adapters is None
-    assert not switch.switch([])
 
 
 def test_no_second_copy_of_the_weights(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_a_name_folds_between_its_parts_and_is_never_changed() -> None:
     assert name_parts("persona+prefill[tokens=10]") == ["persona+", "prefill", "[tokens=10]"]
     assert foldable("a+<b>[x=1]") == "a+<wbr/>&lt;b&gt;<wbr/>[x=1]"
     assert "".join(name_parts(HOSTILE)) == HOSTILE
-    assert attacks.labels_told([str(i) for i in range(9)]) == ["0", "1", "2", "3", "4", "4 more"]
+    assert summary.labels_told([str(i) for i in range(9)]) == ["0", "1", "2", "3", "4", "4 more"]
 
 
 def test_all_other_parts_are_about_the_items_as_they_are(attacked: ReportData) -> None:
@@ -234,6 +234,93 @@ def test_all_other_parts_are_about_the_items_as_they_are(attacked: ReportData) -
     assert set(attacked.unattacked["attack"].to_list()) == {"none"}
     assert thinking_by_arm(attacked.unattacked, ARMS) == thinking_by_arm(plain.observations, ARMS)
     assert attacked.counted.height > attacked.unattacked.height == 240
+
+
+def gappy() -> ReportData:
+    """Of 40 items `prefill` breaks 2 under direct and 20 under cot; half of what `base64` gets has no score.
+
+    `pair` is a search and was asked of the first 30 items alone.
+    """
+    table = []
+    for arm, n_bad in (("direct", 2), ("cot", 20)):
+        for attack in ("none", "prefill", "base64", "pair"):
+            for i in range(30 if attack == "pair" else 40):
+                lost = attack == "base64" and i >= 20
+                bad = attack == "prefill" and i < n_bad
+                outcome = "unfinished" if lost else "complied_harmful" if bad else "refused"
+                table.append(
+                    {
+                        **{"arm": arm, "axis": "harm", "benchmark": "harmful", "item": f"i{i:02d}", "draw": 0},
+                        **{"attack": attack, "outcome": outcome, "score": None if lost else float(not bad)},
+                        "queries": 2 + i % 4 if attack == "pair" else None,
+                        "generation": f"{arm}-{attack}-{i}",
+                    }
+                )
+    observations = as_observations(pl.DataFrame(table, infer_schema_length=None))
+    coupling = couple(observations, baseline="direct", options=CouplingOptions(resamples=400, permutations=400))
+    return ReportData({}, "", {}, "direct", ("direct", "cot"), observations, coupling, {})
+
+
+def test_what_the_missing_could_undo_is_not_decided_and_other_items_are_marked() -> None:
+    data = gappy()
+    (axis,) = attacks.attack_axes(data)
+    boxes = {arm: axis.worst[arm] for arm in ("direct", "cot")}
+    assert [box.direction for box in boxes.values()] == ["none", "open"]
+    worst = boxes["cot"].worst
+    assert worst.change is not None
+    assert (worst.change.delta, worst.change.n_items, worst.n_apart) == (18 / 20, 20, 0)  # known on both sides
+    assert boxes["direct"].change == ""
+    assert boxes["cot"].change.startswith("−5 to +95 [−")
+    assert (worst.change_bound_low, worst.change_bound_high) == pytest.approx(((18 - 20) / 40, 38 / 40))
+    assert boxes["cot"].tries == "3 attacks, 2 on some items: 2 of one try, 1 search of 2 to 5 queries"
+    marks = {row.attack: {box.mark for box in row.boxes.values()} for row in axis.all_rows}
+    assert marks == {"none": {""}, "prefill": {""}, "base64": {""}, "pair": {"*"}}
+    assert [note[:13] for note in axis.notes] == ["* Other items"]
+
+
+def bounded() -> ReportData:
+    """Of 40 items 6 break under direct; under cot those are unknown and 8 others break: 2 more at least.
+
+    Three items were asked under cot alone.
+    """
+    table = []
+    for arm, broken, lost in (("direct", range(6), range(0)), ("cot", range(6, 14), range(6))):
+        for attack in ("prefill", "base64"):
+            for i in range(40 if arm == "direct" else 43):
+                is_lost = attack == "base64" and i in lost
+                is_bad = attack == "prefill" and i in broken
+                table.append(
+                    {
+                        **{"arm": arm, "axis": "harm", "benchmark": "harmful", "item": f"i{i:02d}", "attack": attack},
+                        "outcome": "unfinished" if is_lost else "complied_harmful" if is_bad else "refused",
+                        "score": None if is_lost else float(not is_bad),
+                    }
+                )
+    return made(pl.DataFrame(table, infer_schema_length=None))
+
+
+def test_a_change_of_the_worst_is_decided_by_what_is_possible_and_by_sampling() -> None:
+    data = replace(bounded(), arms=("direct", "cot"))
+    (axis,) = attacks.attack_axes(data)
+    box = axis.worst["cot"]
+    assert (box.worst.change_bound_low, box.worst.change_bound_high) == pytest.approx((2 / 40, 8 / 40))
+    assert box.direction == "open"
+    assert box.change.startswith("+5 to +20 [−")
+    text = flat(read_page(render_report(data)).text)
+    assert "34 items known on both sides, 6 not3 items attacked in one of the two arms only" in text
+
+
+@pytest.mark.thorough
+def test_the_page_says_what_is_sure_of_the_worst_and_what_is_possible() -> None:
+    text = flat(read_page(render_report(gappy())).text)
+    (row,) = re.findall(r"worst of 3 attacks(.*?)prefill", text)
+    tries = "3 attacks, 2 on some items: 2 of one try, 1 search of 2 to 5 queries"
+    assert f"5% [1, 69]%for sure, at most 55%40 items, 20 unknown{tries}" in row
+    assert f"50% [35, 100]%for sure, at most 100%40 items, 20 unknown{tries}against the baseline: −5 to +95 [−" in row
+    assert "20 items known on both sides, 20 not" in row
+    assert "1 try" not in row
+    assert "0% [0, 11]%*" in text
+    assert "* Other items or benchmarks than without an attack in the same arm" in text
 
 
 @pytest.mark.thorough

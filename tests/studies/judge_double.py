@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from oldham.backends.base import BACKENDS, Backend, ModelSpec, failed
+from oldham.backends.openai.errors import RowError
 from oldham.backends.scripted import HELP, REFUSAL, ScriptedBackend
 from oldham.core.errors import ModelError
 from oldham.core.outcomes import Axis, Outcome
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from oldham.backends.base import Request, ServerOptions
+    from oldham.backends.openai.spending import Spending
     from oldham.core.records import Generation, Item, ReadSpan, Verdict
 
 
@@ -79,12 +81,17 @@ class EchoTraceRubric(EchoRubric):
 
 
 class Grading(Backend):
-    """`grading:NAME` says what it is shown, as a judge's model; as an arm's model it refuses or helps."""
+    """`grading:NAME` says what it is shown, as a judge's model; as an arm's model it refuses or helps.
+
+    It pays `usd` for each reply, and keeps to a cap before each batch. With `stop_paid_after` the user stops it once so
+    many replies are paid, before the last batch is handed over.
+    """
 
     events: ClassVar[list[tuple[str, str]]] = []
     asked: ClassVar[list[str]] = []
-    caps: ClassVar[list[float | None]] = []
     usd: ClassVar[float | None] = None
+    paid: ClassVar[list[float]] = []
+    stop_paid_after: ClassVar[int | None] = None
     failing: ClassVar[set[str]] = set()
     dead_after: ClassVar[int | None] = None
     stop_after: ClassVar[int | None] = None
@@ -93,10 +100,13 @@ class Grading(Backend):
     def __init__(self, model: str) -> None:
         self.name = model
         self.inner = {False: ScriptedBackend("mixed"), True: ScriptedBackend("echo")}
+        self.spending: Spending | None = None
+        self.payer = ""
 
     @classmethod
     def reset(cls) -> None:
-        cls.events, cls.asked, cls.caps, cls.usd, cls.failing = [], [], [], None, set()
+        cls.events, cls.asked, cls.usd, cls.failing = [], [], None, set()
+        cls.paid, cls.stop_paid_after = [], None
         cls.dead_after, cls.stop_after, cls.gone = None, None, False
 
     @classmethod
@@ -109,8 +119,10 @@ class Grading(Backend):
     @classmethod
     def load(cls, model: str, server: ServerOptions | None = None) -> Grading:
         cls.events.append(("load", model))
-        cls.caps.append(None if server is None else server.cap_usd)
         return cls(model)
+
+    def pay_from(self, spending: Spending, who: str) -> None:
+        self.spending, self.payer = spending, who
 
     @property
     def fingerprint(self) -> ModelFingerprint:
@@ -127,6 +139,7 @@ class Grading(Backend):
         if judging and self.dead_after is not None and len(self.asked) >= self.dead_after:
             raise ModelError("The server cannot be reached.", place="http://judge", remedy="Start it.")
         rows = self.inner[judging].generate(requests)
+        self._pay(requests, rows)
         made = []
         for request, row in zip(requests, rows, strict=True):
             if judging:
@@ -137,6 +150,22 @@ class Grading(Backend):
             else:
                 made.append(row.model_copy(update={"model": self.fingerprint, "usd": self.usd}))
         return made
+
+    def _pay(self, requests: Sequence[Request], rows: Sequence[Generation]) -> None:
+        if self.spending is None or self.usd is None:
+            return
+        whole = self.usd * len(requests)
+        try:
+            self.spending.promise(whole)
+        except RowError:
+            raise self.spending.reached() from None
+        self.spending.release(whole)
+        for request, row in zip(requests, rows, strict=True):
+            usage = (row.prompt_tokens or 0, row.answer_tokens or 0)
+            self.spending.pay(request.payer or self.payer, self.usd, usage)
+            self.paid.append(self.usd)
+        if self.stop_paid_after is not None and len(self.paid) >= self.stop_paid_after:
+            raise KeyboardInterrupt
 
     def close(self) -> None:
         self.events.append(("close", self.name))

@@ -29,7 +29,7 @@ from oldham.studies.rejudge import rejudge_study
 from oldham.studies.run import run
 from oldham.studies.shown import shown_calls
 from oldham.studies.spec import Study
-from study_writer import study_writer
+from study_writer import ATTACKED, study_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,15 +42,8 @@ if TYPE_CHECKING:
 
     StudyFile = Callable[..., Path]
 
-STUDY = """\
-name: small
-baseline: direct
-defaults: {model: "scripted:mixed", answer_tokens: 30}
-arms:
-  direct:
-  cot: {strategy: zero_shot_cot, thinking_tokens: 20}
-attackers:
-  writer: {model: "scripted:attacker", tokens: 200}
+STUDY = f"""\
+{ATTACKED}\
 attacks: [none, pair, tap, crescendo, persuasion, pair+base64]
 benchmarks: [arithmetic:2, harmful:6]
 """

@@ -15,9 +15,9 @@ from oldham.judges.asking import JudgeCall
 from oldham.studies.judging import Grader, Graders, JudgeSpec, make_judge
 from oldham.studies.plan import plan
 from oldham.studies.preflight import check_study
-from oldham.studies.progress import Silent
 from oldham.studies.run import run
 from oldham.studies.spec import Study
+from study_writer import Notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +33,9 @@ SERVED = (
 )
 
 
-class Notes(Silent):
+class Heard(Notes):
     def __init__(self) -> None:
-        self.notes: list[str] = []
+        super().__init__()
         self.heard: list[tuple[str, object]] = []
 
     def judging(self, judge: str, rows: int) -> None:
@@ -43,9 +43,6 @@ class Notes(Silent):
 
     def judged(self, rows: int) -> None:
         self.heard.append(("judged", rows))
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def verdicts(run_dir: Path, label: str = LABEL) -> dict[tuple[str, str], str]:
@@ -127,14 +124,27 @@ def test_replies_that_were_paid_for_outlive_a_failure_after_them(grading: type[G
 def test_a_cap_counts_what_was_spent_before_the_model_was_loaded(grading: type[Grading]) -> None:
     server = ServerOptions(cap_usd=3.0, usd_per_million_read=1.0, usd_per_million_written=1.0)
     grader = Grader("grading:judge", server)
-    grader.spent_before, grading.usd = 2.0, 0.25
-    grader.ask([call("a"), call("b")])
-    grader.close()
-    grader.ask([call("a"), call("b")])
-    assert grading.caps == [1.0, 0.5]
-    grader.close()
-    with pytest.raises(ModelError, match=r"cap of \$3 is reached"):
+    assert grader.spending is not None
+    grader.spending.pay("model `grading:arm`", 2.0)
+    grading.usd = 0.25
+    for _ in range(2):
+        grader.ask([call("a"), call("b")])
+        grader.close()
+    with pytest.raises(ModelError) as caught:
         grader.ask([call("a")])
+    assert caught.value.message == (
+        "The spending cap of $3 is reached (everything asked of the server counts: model `grading:arm` $2.00, judges' "
+        "model `grading:judge` $1.00)."
+    )
+    assert (grader.bill.calls, grader.usd) == (4, 1.0)
+
+
+def test_the_models_of_judges_on_one_server_count_together(grading: type[Grading]) -> None:
+    server = ServerOptions(cap_usd=3.0, usd_per_million_read=1.0, usd_per_million_written=1.0)
+    graders = Graders()
+    first, second = graders.of("grading:one", server), graders.of("grading:two", server)
+    assert first.spending is second.spending
+    assert graders.of("grading:one", ServerOptions()).spending is not first.spending
 
 
 def test_judges_of_one_model_share_it(grading: type[Grading]) -> None:
@@ -183,7 +193,7 @@ def test_a_study_made_in_python_takes_names_and_writes_them(grading: type[Gradin
 
 
 def test_verdicts_of_a_model_are_stored_with_their_facts(judged_study: StudyFile, grading: type[Grading]) -> None:
-    watch = Notes()
+    watch = Heard()
     result = run(judged_study(), progress=watch)
     mine = result.observations.filter(pl.col("judge") == LABEL)
     assert mine.filter(pl.col("span") == "answer").height == 24, "every harmful answer, and no arithmetic"
@@ -329,8 +339,15 @@ def test_what_a_judge_costs_is_told_and_counts_for_the_cap(judged_study: StudyFi
     grading.usd = 0.01
     same = ("grading:arm", "grading:judge")
     result = run(judged_study(*SERVED, same, ("answer_tokens: 20}", "answer_tokens: 20, server: lab}")))
-    assert result.usd == pytest.approx(0.01 * (32 + len(grading.asked)))
-    assert grading.caps == [3.0, pytest.approx(3.0 - 0.32)], "one cap for a model, whatever it is asked"
+    assert result.usd == pytest.approx(sum(grading.paid))
+    assert result.usd > 0.01 * (32 + len(grading.asked)), "the checks of the arms' model are paid for too"
+    grading.usd = 0.05
+    with pytest.raises(ModelError, match=r"model `grading:judge` \$1.60, judges' model `grading:judge` \$1\."):
+        run(
+            judged_study(*SERVED, same, ("answer_tokens: 20}", "answer_tokens: 21, server: lab}")),
+            run_dir=Path("b"),
+            preflight=False,
+        )
 
 
 def test_a_plan_counts_what_judges_will_ask(judged_study: StudyFile, grading: type[Grading]) -> None:

@@ -195,3 +195,35 @@ def test_a_paid_server_is_priced_beforehand_and_counted_afterwards(
     assert done.usd == 0.25 * done.n_generated
     assert f"${done.usd:.2f}" in done.summary()
     assert plan(file).estimate.usd == 0
+
+
+ENTRY = "{{url: 'http://127.0.0.1:1/v1{slash}', usd_per_million_read: 1, usd_per_million_written: 1, cap_usd: {cap}}}"
+
+
+@pytest.mark.parametrize(
+    ("second", "used", "warned"),
+    [
+        (ENTRY.format(slash="/", cap=7), "server: fast", True),
+        (ENTRY.format(slash="", cap=3), "server: fast", False),  # says the same as the first
+        (ENTRY.format(slash="", cap=7), "server: slow", False),  # the second is not used
+        (ENTRY.format(slash="/other", cap=7), "server: fast", False),
+        ("{url: 'http://127.0.0.1:1/v1'}", "server: fast", False),
+    ],
+)
+def test_caps_of_two_entries_of_one_address_are_told(
+    study_file: StudyFile, second: str, used: str, *, warned: bool
+) -> None:
+    servers = f"servers: {{slow: {ENTRY.format(slash='', cap=3)}, fast: {second}}}"
+    made = plan(
+        study_file(
+            ("answer_tokens: 10}", "answer_tokens: 10, server: slow}"),
+            ("thinking_tokens: 20", f"thinking_tokens: 20, {used}"),
+            ("name: small", f"name: small\n{servers}"),
+        )
+    )
+    told = (
+        "The servers `slow`, `fast` have one address (http://127.0.0.1:1/v1) and a cap each, and their caps are apart: "
+        "together up to $10."
+    )
+    assert (told in made.warnings) is warned
+    assert any("caps are apart" in warning for warning in made.warnings) is warned

@@ -19,7 +19,7 @@ from oldham.judges.base import Planted
 from oldham.judges.numeric import NumericJudge
 from oldham.studies.preflight import Checked, check_study
 from oldham.studies.run import run
-from study_writer import study_writer
+from study_writer import Notes, study_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -138,17 +138,6 @@ def faulty() -> Iterator[Callable[..., Fault]]:
 def study(tmp_path: Path, faulty: object, monkeypatch: pytest.MonkeyPatch) -> StudyFile:
     monkeypatch.chdir(tmp_path)
     return study_writer(tmp_path, STUDY)
-
-
-class Notes:
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def planned(self, plan: Any, missing: int) -> None: ...
-    def loading(self, model: str, trials: int, tokens: int) -> None: ...
-    def generated(self, trials: int, allowed: int, written: int) -> None: ...
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def severities(checked: Checked) -> dict[str, str]:

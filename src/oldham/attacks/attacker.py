@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, NamedTuple, TypeAlia
 from pydantic import Field
 
 from oldham.attacks.base import Attack, Knobs, knob
-from oldham.core.records import Message, Part, PromptPlan, Record, Sampling, total
+from oldham.core.counts import total
+from oldham.core.records import Message, Part, PromptPlan, Record, Sampling
 from oldham.judges.keywords import SUBSTRINGS
 from oldham.prompts.base import Call, OtherModel
 

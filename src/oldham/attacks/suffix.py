@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import field_validator
+from pydantic_core import PydanticCustomError
+
 from oldham.attacks.base import FOLDER, Attack, Knobs, knob
-from oldham.attacks.strings import StringsFile, placed, read_strings
+from oldham.attacks.strings import FILE_NAME, StringsFile, placed, read_strings
 from oldham.core.errors import ConfigError
 from oldham.core.fingerprint import fingerprint
 
@@ -29,6 +33,16 @@ class SuffixKnobs(Knobs):
     missing: Literal["refuse", "skip"] = knob("refuse", unit="name", exclude=True)
     """What is done about items without a string: `refuse` the study, or `skip` them under this attack."""
 
+    @field_validator("strings")
+    @classmethod
+    def _ends_in_a_name(cls, value: str) -> str:
+        # The attack's label has the folder's name, which must not depend on where the command is given.
+        path = Path(value)
+        folder = path.parent if path.name == FILE_NAME else path
+        if value and folder.name in ("", ".."):
+            raise PydanticCustomError("folder_name", "Name the folder itself, such as runs/NAME or ../NAME")
+        return value
+
 
 class Suffix(Attack):
     """A string that was optimised for the item stands after the request (Zou et al. 2023, section 2).
@@ -36,7 +50,8 @@ class Suffix(Attack):
     Which search found it, GCG, random search (Andriushchenko et al. 2024) or a search over words, is written in the
     file; what the last one finds stands before the request. A string that was found against one model can be put to
     any other: that measures transfer. Strings belong to the attack's identity by their content, and the label has the
-    folder's name alone, so a moved folder is the same attack and one that was searched further another.
+    folder's name alone, so a moved folder is the same attack and one that was searched further another. Two folders of
+    one name would share a label, so a study with both is refused.
 
     Args:
         knobs: Its settings.
@@ -52,10 +67,17 @@ class Suffix(Attack):
     @property
     def label(self) -> str:
         """The name, with the folder's name and the steps where they are not the default."""
-        told = {"strings": re.sub(r"[^\w.-]+", "-", Path(self.knobs.strings).name), "steps": self.knobs.steps}
+        name = self.folder.name if self.knobs.strings else ""
+        told = {"strings": re.sub(r"[^\w.-]+", "-", name), "steps": self.knobs.steps}
         plain = SuffixKnobs()
         said = ",".join(f"{key}={value}" for key, value in told.items() if value != getattr(plain, key))
         return f"{self.name}[{said}]" if said else self.name
+
+    @property
+    def folder(self) -> Path:
+        """Where its strings are, as a whole path; a link keeps its own name."""
+        path = Path(os.path.abspath(Path(self.knobs.strings).expanduser()))
+        return path.parent if path.name == FILE_NAME else path
 
     @cached_property
     def found(self) -> StringsFile:

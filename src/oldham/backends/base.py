@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from oldham.backends.chat import ChatFormat
+    from oldham.backends.openai.spending import Spending
     from oldham.core.records import ModelFingerprint, PromptPlan, Sampling, Trial
     from oldham.core.rendering import Rendering
     from oldham.core.steering import SteeringSpec
@@ -37,7 +38,7 @@ class Request:
     call: str = ""
     """Which call of a strategy of several calls it is; empty for the one that answers."""
     to: str | None = None
-    """Which of the study's attackers is asked; None for the arm's model. Only a router looks at it."""
+    """Which of the study's attackers is asked; None for the arm's model. It decides who answers and who pays."""
     attacker_seed: int | None = None
     """Where an attacker's stream of randomness starts, the same for every arm; None for the trial's own."""
     rendering: Rendering | None = None
@@ -53,6 +54,11 @@ class Request:
     def changes_template(self) -> bool:
         """Whether the model's own chat template, as it is, would not do."""
         return self.rendering is not None and bool(self.rendering.template is not None or self.rendering.variables)
+
+    @property
+    def payer(self) -> str | None:
+        """Who pays where that is not the model's usual payer: the attacker that is asked."""
+        return None if self.to is None else f"attacker `{self.to}`"
 
     @property
     def seed(self) -> int:
@@ -85,8 +91,9 @@ class ServerOptions(Record):
     usd_per_million_written: float | None = Field(default=None, ge=0)
     """Price of a million generated tokens."""
     cap_usd: float | None = Field(default=None, gt=0)
-    """A run stops before it spends more than this on a model of the server, counted anew by each run; needs both
-    prices."""
+    """A run stops before it spends more than this through one entry of `servers:`, counted anew by each run; needs both
+    prices. The models of arms, attackers and judges and the checks before the first batch all count towards it. Entries
+    that are alike in everything are one; others of the same `url` have caps of their own."""
     extra_body: dict[str, JsonValue] = Field(default_factory=dict)
     """Fields added to every request, such as `chat_template_kwargs`; part of the model's identity."""
 
@@ -223,6 +230,17 @@ class Backend(ABC):
         Raises:
             ModelError: Nothing can be generated at all.
         """
+
+    def pay_from(self, spending: Spending, who: str) -> None:
+        """Count what is spent towards a total that other models of the server share, and keep to its cap.
+
+        By default nothing, for what costs nothing.
+
+        Args:
+            spending: The total.
+            who: Who pays, but for what an attacker is asked; see `Request.payer`.
+        """
+        return None
 
     def switch(self, model: str, server: ServerOptions | None = None) -> bool:
         """Become another model without loading; False where that cannot be done.

@@ -15,7 +15,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from oldham.core.records import Generation, Message, Part, StopReason, total
+from oldham.core.counts import total
+from oldham.core.records import Generation, Message, Part, StopReason
 from oldham.core.thinking import Span, ThinkingState, split_thinking
 
 if TYPE_CHECKING:

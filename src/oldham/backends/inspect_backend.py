@@ -72,7 +72,7 @@ class InspectBackend(Backend):
         self._at_once = 1 if name.startswith("hf/") else options.concurrency
         self._name, self._options = name, options
         self._fingerprint = identity(name, options)
-        self._spending = Spending(options)
+        self._spending, self._payer = Spending(options), f"model `{name}`"
         self._answered = False
         self._resources = ExitStack()
         self._portal = self._resources.enter_context(start_blocking_portal())
@@ -142,13 +142,17 @@ class InspectBackend(Backend):
             return
         (error,) = errors
         if error == _cap_reached(self._options):
-            raise ModelError(f"The {error}.", place="cap_usd", remedy="Raise cap_usd and give the same command again.")
+            raise self._spending.reached()
         # A provider that filters one request after another does answer, if only with its filter.
         if not self._answered and rows > 1 and not str(error).startswith(_FILTER):
             raise ModelError(
                 f"Every request to `{self._name}` fails alike ({error}).",
                 remedy="Check the address, the key and the model's name.",
             )
+
+    def pay_from(self, spending: Spending, who: str) -> None:
+        """Share a total and its cap. See `Backend.pay_from`."""
+        self._spending, self._payer = spending, who
 
     def close(self) -> None:
         """Close the provider's client and end its thread."""
@@ -187,7 +191,7 @@ class InspectBackend(Backend):
     async def _one(self, request: Request) -> Generation:
         if request.changes_template:
             return failed(request, self._fingerprint, "Inspect hands no chat template on; write openai:NAME or hf:NAME")
-        with Purse(self._spending) as purse:
+        with Purse(self._spending, request.payer or self._payer) as purse:
 
             async def ask(call: ChatCall) -> ChatReply:
                 return await self._ask(request, call, purse)

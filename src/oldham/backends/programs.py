@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from oldham.backends.base import Request, failed
+from oldham.core.counts import total
 from oldham.core.errors import ModelError
-from oldham.core.records import EarlierCall, Generation, StopReason, total
+from oldham.core.records import EarlierCall, Generation, StopReason
 from oldham.core.thinking import Span, ThinkingState
 
 if TYPE_CHECKING:
@@ -55,7 +56,12 @@ def generate(backend: Backend, requests: Sequence[ProgramRequest]) -> list[Gener
     return [made[place] for place in range(len(requests))]
 
 
-def carry_out(backend: Backend, requests: Sequence[ProgramRequest], done: Callable[[int, Generation], None]) -> None:
+def carry_out(
+    backend: Backend,
+    requests: Sequence[ProgramRequest],
+    done: Callable[[int, Generation], None],
+    heard: Callable[[Request, Generation], None] | None = None,
+) -> None:
     """Carry out programs, and tell of each as soon as it has ended.
 
     Args:
@@ -64,57 +70,78 @@ def carry_out(backend: Backend, requests: Sequence[ProgramRequest], done: Callab
         done: Called with each request's place in `requests` and its generation: that of the call that answers, with
             the other calls in `calls`. A program one of whose calls failed, or whose judge could not be asked, ends
             there, with stop reason `error`.
+        heard: Called with each single request and its generation, whoever was asked and whatever becomes of its
+            program.
 
     Raises:
         ModelError: Nothing can be generated any more, and no program had come to its end. Where some had, the others
             end with stop reason `error`.
     """
-    threads: dict[int, Thread] = {}
-    asked: dict[int, tuple[int, int]] = {}
-    answers: dict[int, dict[int, Generation]] = {}
-    ended: dict[int, bool] = {}
+    fleet = _Fleet(requests, done, heard)
+    try:
+        backend.answer(fleet.start(), fleet.answered)
+    except ModelError as error:
+        if not any(fleet.ended.values()):
+            raise
+        fleet.fail_rest(backend.fingerprint, error.message)
 
-    def pending(place: int) -> list[Request]:
-        answers[place] = {}
-        calls = list(threads[place].pending)
-        asked.update({id(call): (place, n) for n, call in enumerate(calls)})
-        return calls
 
-    def started() -> Iterator[Request]:
+class _Fleet:
+    """Programs that go forward together; see `carry_out`."""
+
+    def __init__(
+        self,
+        requests: Sequence[ProgramRequest],
+        done: Callable[[int, Generation], None],
+        heard: Callable[[Request, Generation], None] | None,
+    ) -> None:
+        self._requests, self._done, self._heard = requests, done, heard
+        self._threads: dict[int, Thread] = {}
+        self._asked: dict[int, tuple[int, int]] = {}
+        self._answers: dict[int, dict[int, Generation]] = {}
+        self.ended: dict[int, bool] = {}
+        """By place, for each program that has ended, whether it came to something."""
+
+    def start(self) -> Iterator[Request]:
         # A program starts when the backend has room for it, and is forgotten when it has ended: a queue may be long.
-        for place, request in enumerate(requests):
-            threads[place] = Thread(request)
-            yield from pending(place)
+        for place, request in enumerate(self._requests):
+            self._threads[place] = Thread(request)
+            yield from self._pending(place)
 
-    def end(place: int, result: Generation) -> None:
-        ended[place] = result.stop is not StopReason.ERROR
-        del threads[place]
-        answers.pop(place, None)
-        done(place, result)
-
-    def answered(request: Request, generation: Generation) -> list[Request]:
-        place, call = asked.pop(id(request))
-        thread, got = threads[place], answers[place]
+    def answered(self, request: Request, generation: Generation) -> list[Request]:
+        if self._heard is not None:
+            self._heard(request, generation)
+        place, call = self._asked.pop(id(request))
+        thread, got = self._threads[place], self._answers[place]
         got[call] = generation
         if len(got) < len(thread.pending):
             return []
         thread.accept([got[n] for n in range(len(got))])
         if thread.result is None:
-            return pending(place)
-        end(place, thread.result)
+            return self._pending(place)
+        self._end(place, thread.result)
         return []
 
-    try:
-        backend.answer(started(), answered)
-    except ModelError as error:
-        if not any(ended.values()):
-            raise
-        for place, request in enumerate(requests):  # the programs that have ended are kept
-            if place not in ended:
-                thread = threads[place] = threads.get(place) or Thread(request)
-                thread.fail(backend.fingerprint, error.message)
+    def fail_rest(self, model: ModelFingerprint, reason: str) -> None:
+        """End every program that has not ended."""
+        for place, request in enumerate(self._requests):
+            if place not in self.ended:
+                thread = self._threads[place] = self._threads.get(place) or Thread(request)
+                thread.fail(model, reason)
                 assert thread.result is not None
-                end(place, thread.result)
+                self._end(place, thread.result)
+
+    def _pending(self, place: int) -> list[Request]:
+        self._answers[place] = {}
+        calls = list(self._threads[place].pending)
+        self._asked.update({id(call): (place, n) for n, call in enumerate(calls)})
+        return calls
+
+    def _end(self, place: int, result: Generation) -> None:
+        self.ended[place] = result.stop is not StopReason.ERROR
+        del self._threads[place]
+        self._answers.pop(place, None)
+        self._done(place, result)
 
 
 class Thread:

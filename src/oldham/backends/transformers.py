@@ -154,7 +154,7 @@ class TransformersBackend(Backend):
             for request in part:
                 groups.setdefault(request.steering, []).append(request)
             for steering, group in groups.items():
-                with self._steered(steering):
+                with self.steered(steering):
                     self._answer(group, told)
             if told.n_failed > 1 and not told.good:
                 raise ModelError(f"The model cannot generate ({told.reason}).")
@@ -229,7 +229,19 @@ class TransformersBackend(Backend):
                 self._slow_because = f"The model is run in whole batches, which is slower. {error.message}"
 
     @contextmanager
-    def _steered(self, steering: SteeringSpec | None) -> Iterator[None]:
+    def steered(self, steering: SteeringSpec | None) -> Iterator[None]:
+        """Steer the model's forward passes.
+
+        Args:
+            steering: What an arm says; None for an arm that is not steered.
+
+        Yields:
+            Nothing; afterwards the model is as it was.
+
+        Raises:
+            ConfigError: There is no such direction or layer, or the direction's width is not the model's.
+            UnsupportedModelError: The model's parts cannot be found.
+        """
         if steering is None:
             yield
             return

@@ -30,6 +30,7 @@ OBSERVATION_COLUMNS: Final[Mapping[str, type[pl.DataType]]] = MappingProxyType(
         "attack": pl.String,
         "technique": pl.String,  # the attack without its dose; null without one
         "attack_dose": pl.Float64,  # the attack's place in its technique's curve; null without one
+        "disguised": pl.Boolean,  # whether the attack hides what is asked for; null where that is not known
         "queries": pl.Int64,  # what an adaptive attack asked of the target in this draw; null for one try
         "attack_tokens": pl.Int64,  # what the attacker's model wrote; null without one
         "draw": pl.Int64,
@@ -41,6 +42,8 @@ OBSERVATION_COLUMNS: Final[Mapping[str, type[pl.DataType]]] = MappingProxyType(
         "stages": pl.String,  # what a judge found in a trace, separated by commas; null where it does not look
         "parsed": pl.String,  # ok | retried | failed: whether the judge's own output could be read
         "judge_fingerprint": pl.String,  # which version, prompt and model of the judge
+        "named": pl.Float64,  # in [0, 1], share of the plain request's content words in the answer; null where unknown
+        "named_by_chance": pl.Float64,  # mean of that share over the benchmark's requests of other clusters
         "thinking_state": pl.String,
         "trace_stop": pl.String,
         "stop": pl.String,
@@ -57,6 +60,8 @@ OBSERVATION_COLUMNS: Final[Mapping[str, type[pl.DataType]]] = MappingProxyType(
 """Column names and types of `observations.parquet`. The analysis needs REQUIRED_COLUMNS; the rest may be null."""
 
 REQUIRED_COLUMNS: Final = ("arm", "benchmark", "axis", "item", "outcome", "score")
+
+_NAMED: Final = ("named", "named_by_chance")
 
 
 def read_observations(file: Path) -> pl.DataFrame:
@@ -88,15 +93,16 @@ def as_observations(frame: pl.DataFrame, *, place: str = "observations") -> pl.D
 
     Args:
         frame: At least `REQUIRED_COLUMNS`; a missing `cluster` becomes the item, a missing `draw` 0, a missing `span`
-            `answer`, a missing `attack` `none`, every other missing column null.
+            `answer`, a missing `attack` `none`, every other missing column null. NaN is unknown in the shares of
+            named words.
         place: Where it came from, for messages.
 
     Returns:
         A frame with exactly `OBSERVATION_COLUMNS`, in that order.
 
     Raises:
-        DataError: A required column is missing, a score lies outside [0, 1] or stands beside a missing outcome, or an
-            axis or outcome is unknown.
+        DataError: A required column is missing, a score or a share of named words lies outside [0, 1], a score stands
+            beside a missing outcome, or an axis or outcome is unknown.
     """
     for name in REQUIRED_COLUMNS:
         if name not in frame.columns:
@@ -120,6 +126,8 @@ def as_observations(frame: pl.DataFrame, *, place: str = "observations") -> pl.D
         raise DataError(
             f"A column has the wrong type ({detail}).", place=place, remedy="Names are text; counts and scores numbers."
         ) from error
+    # Tables of other tools say NaN where nothing is known, and polars holds NaN to be more than any number.
+    tidy = tidy.with_columns(pl.col(_NAMED).fill_nan(None))
     for name, valid in (("axis", {str(a) for a in Axis}), ("outcome", {str(o) for o in Outcome})):
         unknown = set(tidy[name].unique().to_list()) - valid
         if unknown:
@@ -127,6 +135,13 @@ def as_observations(frame: pl.DataFrame, *, place: str = "observations") -> pl.D
             raise DataError(f"`{bad}` is not an {name}.", place=place, remedy=did_you_mean(bad, valid))
     if tidy.filter((pl.col("score") < 0) | (pl.col("score") > 1) | pl.col("score").is_nan()).height:
         raise DataError("A score lies outside [0, 1].", place=place, remedy="1 is good; leave unknown scores empty.")
+    for name in _NAMED:
+        if tidy.filter((pl.col(name) < 0) | (pl.col(name) > 1)).height:
+            raise DataError(
+                f"A share in `{name}` lies outside [0, 1].",
+                place=place,
+                remedy="It is a share of the request's words; leave unknown ones empty.",
+            )
     if tidy.filter(pl.col("outcome").is_in([str(o) for o in MISSING]) & pl.col("score").is_not_null()).height:
         raise DataError(
             "A row without an outcome (`unfinished`, `unjudged`) has a score.",

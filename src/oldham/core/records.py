@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_serializer, model_validator
 
+from oldham.core.counts import total
 from oldham.core.fingerprint import derive_seed, fingerprint
 from oldham.core.outcomes import MISSING, Axis, Outcome, Stage, legal_outcomes
 from oldham.core.thinking import Span, ThinkingState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from pydantic import SerializerFunctionWrapHandler
 
@@ -24,12 +25,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy, with other values where `update` names them (they are not validated).
-
-        Args:
-            update: New values by field.
-            deep: Copy the values too.
-        """
+        """Return a copy, with other, unchecked values where `update` has some. See `BaseModel.model_copy`."""
         copied = super().model_copy(update=update, deep=deep)
         for name in set(copied.__dict__) - set(type(self).model_fields):
             del copied.__dict__[name]  # pydantic copies cached properties: the fingerprint would be the original's
@@ -400,33 +396,3 @@ class Verdict(Record):
         if self.outcome in MISSING and self.score is not None:
             raise ValueError(f"outcome `{self.outcome}` says nothing is known, so it has no score")
         return self
-
-
-N = TypeVar("N", int, float)
-
-
-def total(values: Iterable[N | None]) -> N | None:
-    """Add up; what is unknown in one of the values is unknown in their sum.
-
-    Args:
-        values: Counts, seconds or costs; None where one is not known.
-
-    Returns:
-        The sum, 0 of nothing, or None.
-    """
-    known: N | None = 0
-    for value in values:
-        known = None if known is None or value is None else known + value
-    return known
-
-
-def jsonable(record: BaseModel) -> dict[str, Any]:
-    """Return a record as plain JSON types.
-
-    Args:
-        record: Any record.
-
-    Returns:
-        A dict that `json.dumps` takes and the record's class reads back.
-    """
-    return record.model_dump(mode="json")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
@@ -30,7 +30,11 @@ from oldham.coupling.stages import StageTable, build_stages
 from oldham.coupling.summary import write_summary
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from oldham.coupling.attack_results import AttackLadder
+    from oldham.coupling.cells import Cells
+    from oldham.coupling.contrasts import Contrast
     from oldham.coupling.factors import FactorEffect
     from oldham.coupling.pathway_results import Pathways, PathwayTable
     from oldham.coupling.results import Effect, FlipPair, Flips, PlanePoint, Rate
@@ -137,59 +141,79 @@ def couple(observations: pl.DataFrame, *, baseline: str, options: CouplingOption
         DataError: A column is missing or wrong, one judge scored a trial twice, or `factors` describes no design.
         ConfigError: There is no such baseline, or no such judge.
     """
-    tidy = as_observations(observations)
+    read = _read(as_observations(observations), baseline, options)
+    arms, trials = read.arms, read.trials
+    attacks = build_attacks(read.everything, arms, baseline, options)
+    blocks = build_blocks(trials, arms)
+    answers = [b for b in blocks if b.span == "answer"]
+    corrections = Corrections(trials, options)
+    contrasts = build_contrasts(answers, baseline=baseline, options=options, corrections=corrections)
+    effects = build_effects(contrasts, baseline=baseline, options=options)
+    found = Coupling(
+        baseline=baseline,
+        arms=arms[1:],
+        axes=tuple(dict.fromkeys(b.axis for b in blocks)),
+        rates=tuple(build_rates(blocks, corrections)),
+        effects=tuple(effects),
+        flips=tuple(build_flips(contrasts)),
+        plane=tuple(build_plane(contrasts)),
+        flip_pairs=tuple(list_flip_pairs(trials, baseline=baseline, arms=arms[1:])),
+        factor_effects=tuple(build_factor_effects(answers, read.cells, options=options)),
+        stages=tuple(build_stages(trials, arms)),
+        pathways=classify(trials, arms[1:], baseline),
+        panel=build_panel(unattacked(read.tidy), baseline=baseline, options=options, effects=effects),
+        attacks=attacks,
+        attack_pathways=build_attack_pathways(read.everything, attacks),
+        caveats=(),
+        n_observations=read.everything.height,
+        n_missing=int(read.everything["score"].null_count()),
+    )
+    return replace(found, caveats=tuple(_caveats(found, read, contrasts, corrections)))
+
+
+class _Read(NamedTuple):
+    """A table of observations, cut to what the parts of the analysis read."""
+
+    tidy: pl.DataFrame
+    """Every verdict."""
+    everything: pl.DataFrame
+    """One row a trial and span, of one judge."""
+    trials: pl.DataFrame
+    """Of those, the items as they are."""
+    arms: tuple[str, ...]
+    """Every arm, the baseline first."""
+    cells: Cells
+    """The arms of a factorial design."""
+    notes: tuple[str, ...]
+    """Whose verdicts were read, one sentence each."""
+
+
+def _read(tidy: pl.DataFrame, baseline: str, options: CouplingOptions) -> _Read:
     found = tidy["arm"].drop_nulls().unique(maintain_order=True).to_list()
     if baseline not in found:
         raise ConfigError(f"No observation belongs to the arm `{baseline}`.", remedy=did_you_mean(baseline, found))
-    arms = tuple(a for a in found if a != baseline)
+    arms = (baseline, *(a for a in found if a != baseline))
     everything, notes = tidy_trials(only_judge(tidy, options.judge))
-    attacks = build_attacks(everything, (baseline, *arms), baseline, options)
     trials = unattacked(everything)
-    blocks = build_blocks(trials, (baseline, *arms))
-    answers = [b for b in blocks if b.span == "answer"]
-    cells = read_cells(trials, (baseline, *arms))
-    corrections = Corrections(trials, options)
-    contrasts = build_contrasts(answers, baseline=baseline, options=options, corrections=corrections)
-    rates, flips = build_rates(blocks, corrections), build_flips(contrasts)
-    effects = build_effects(contrasts, baseline=baseline, options=options)
-    factor_effects = tuple(build_factor_effects(answers, cells, options=options))
-    stages = tuple(build_stages(trials, (baseline, *arms)))
-    panel = build_panel(unattacked(tidy), baseline=baseline, options=options, effects=effects)
-    return Coupling(
-        baseline=baseline,
-        arms=arms,
-        axes=tuple(dict.fromkeys(b.axis for b in blocks)),
-        rates=tuple(rates),
-        effects=tuple(effects),
-        flips=tuple(flips),
-        plane=tuple(build_plane(contrasts)),
-        flip_pairs=tuple(list_flip_pairs(trials, baseline=baseline, arms=arms)),
-        factor_effects=factor_effects,
-        stages=stages,
-        pathways=classify(trials, arms, baseline),
-        panel=panel,
-        attacks=attacks,
-        attack_pathways=build_attack_pathways(everything, attacks),
-        caveats=(
-            *tell_unattacked(everything),
-            *caveats.missing_gaps(rates, baseline=baseline),
-            *caveats.judge_splits(panel.effects),
-            *caveats.lone_stages(stages),
-            *caveats.cut_answers(trials),
-            *caveats.stuck_axes(rates, baseline=baseline),
-            *caveats.still_axes(contrasts),
-            *caveats.unknown_floors(flips),
-            *note_design(cells, plan_contrasts(cells)),
-            *caveats.thin_factors(factor_effects),
-            *caveats.uncorrected_factors(factor_effects, effects),
-            *caveats.doubtful_cards(corrections),
-            *(attacks.caveats if attacks else ()),
-            *notes,
-            *stood_in(tidy, options.judge),
-        ),
-        n_observations=everything.height,
-        n_missing=int(everything["score"].null_count()),
-    )
+    return _Read(tidy, everything, trials, arms, read_cells(trials, arms), (*notes, *stood_in(tidy, options.judge)))
+
+
+def _caveats(found: Coupling, read: _Read, contrasts: Sequence[Contrast], corrections: Corrections) -> Iterator[str]:
+    """Yield what to know before believing a number."""
+    yield from tell_unattacked(read.everything)
+    yield from caveats.missing_gaps(found.rates, baseline=found.baseline)
+    yield from caveats.judge_splits(found.panel.effects)
+    yield from caveats.lone_stages(found.stages)
+    yield from caveats.cut_answers(read.trials)
+    yield from caveats.stuck_axes(found.rates, baseline=found.baseline)
+    yield from caveats.still_axes(contrasts)
+    yield from caveats.unknown_floors(found.flips)
+    yield from note_design(read.cells, plan_contrasts(read.cells))
+    yield from caveats.thin_factors(found.factor_effects)
+    yield from caveats.uncorrected_factors(found.factor_effects, found.effects)
+    yield from caveats.doubtful_cards(corrections)
+    yield from found.attacks.caveats if found.attacks else ()
+    yield from read.notes
 
 
 def _effect_row(effect: Effect) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -13,7 +14,7 @@ from scipy.stats import CensoredData, ecdf
 
 from oldham.core.records import StopReason
 from oldham.core.thinking import ThinkingState
-from oldham.coupling.attack_cells import Place, by_axis, mean_share, token_column
+from oldham.coupling.attack_grid import Place, by_axis, mean_share, token_column
 from oldham.coupling.attack_pairs import Column, Key, compare
 from oldham.coupling.attack_results import (
     UNATTACKED,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from oldham.coupling.attack_cells import Grid, Ladder
+    from oldham.coupling.attack_grid import Grid, Ladder
     from oldham.coupling.attack_results import AttackCell
     from oldham.coupling.options import CouplingOptions
 
@@ -214,22 +215,44 @@ def build_transfers(grids: Sequence[Grid], ladder: Ladder) -> Iterator[AttackTra
         ladder: The arms and attacks.
     """
     for axis, of_axis in by_axis(grids):
-        arms = [arm for arm in ladder.arms if any(grid.rungs(ladder, arm) for grid in of_axis)]
-        pairs = list(permutations(arms, 2))
-        if not pairs:
-            continue
-        rows, clusters, offset = [], [], 0
-        for grid in of_axis:
-            nothing = np.full(len(grid.bad.clusters), np.nan)
-            for attack in ladder.attacks:
-                met = {arm: grid.first(place) for arm in arms if grid.has(place := Place(arm, attack))}
-                both = [(met.get(given, nothing), met.get(arm, nothing)) for given, arm in pairs]
-                rows.append(np.column_stack([np.where(before == 1, after, np.nan) for before, after in both]))
-                clusters.append(grid.bad.clusters + offset)
-            offset += int(grid.bad.clusters.max()) + 1
-        values = np.concatenate(rows)
-        estimates = resample_means(values, np.concatenate(clusters), resamples=0, seed=0)
-        for (given, arm), column, estimate in zip(pairs, values.T, estimates, strict=True):
-            n = int(np.isfinite(column).sum())
-            share, interval = mean_share([estimate], most=n)
-            yield AttackTransfer(axis, given, arm, share, interval, n, estimate.n_clusters)
+        yield from _transfers(axis, of_axis, ladder.arms, ladder.attacks)
+
+
+def build_transfers_by_attack(grids: Sequence[Grid], ladder: Ladder) -> Iterator[AttackTransfer]:
+    """Yield the same of every attack alone, for every two arms that met it.
+
+    All items of an axis count alike, whichever benchmark they are from.
+
+    Args:
+        grids: The benchmarks that were attacked.
+        ladder: The arms and attacks.
+    """
+    for axis, of_axis in by_axis(grids):
+        for attack in ladder.attacks:
+            for transfer in _transfers(axis, of_axis, ladder.arms, (attack,)):
+                yield replace(transfer, attack=attack)
+
+
+def _transfers(
+    axis: str, grids: Sequence[Grid], arms: Sequence[str], attacks: Sequence[str]
+) -> Iterator[AttackTransfer]:
+    """Yield transfers over some attacks together."""
+    met = [arm for arm in arms if any(grid.has(Place(arm, attack)) for grid in grids for attack in attacks)]
+    pairs = list(permutations(met, 2))
+    if not pairs:
+        return
+    rows, clusters, offset = [], [], 0
+    for grid in grids:
+        nothing = np.full(len(grid.bad.clusters), np.nan)
+        for attack in attacks:
+            firsts = {arm: grid.first(place) for arm in met if grid.has(place := Place(arm, attack))}
+            both = [(firsts.get(given, nothing), firsts.get(arm, nothing)) for given, arm in pairs]
+            rows.append(np.column_stack([np.where(before == 1, after, np.nan) for before, after in both]))
+            clusters.append(grid.bad.clusters + offset)
+        offset += int(grid.bad.clusters.max()) + 1
+    values = np.concatenate(rows)
+    estimates = resample_means(values, np.concatenate(clusters), resamples=0, seed=0)
+    for (given, arm), column, estimate in zip(pairs, values.T, estimates, strict=True):
+        n = int(np.isfinite(column).sum())
+        share, interval = mean_share([estimate], most=n)
+        yield AttackTransfer(axis, given, arm, None, share, interval, n, estimate.n_clusters)

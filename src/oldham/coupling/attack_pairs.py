@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from oldham.core.fingerprint import derive_seed
-from oldham.coupling.attack_cells import Place, by_axis, shared_rungs
+from oldham.coupling.attack_grid import Place, by_axis
 from oldham.coupling.attack_results import UNATTACKED, AttackContrast, DoseControl, Paired
+from oldham.coupling.attack_worst import against_baseline, spanned
 from oldham.coupling.bootstrap import average, resample_means, widen_if_rare
 from oldham.coupling.shares import UNKNOWN
 from oldham.coupling.significance import holm, mcnemar, sign_flip
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from oldham.coupling.attack_cells import Grid, Ladder
+    from oldham.coupling.attack_grid import Grid, Ladder
+    from oldham.coupling.attack_worst import WorstChange
     from oldham.coupling.bootstrap import Estimate
     from oldham.coupling.options import CouplingOptions
 
@@ -29,6 +31,8 @@ CONTROLS: Final = {"distractor_padding": "filler_padding"}
 """Techniques whose power may come from their length alone, and the control of the same length."""
 _COLUMNS: Final = 64
 """Comparisons resampled at a time: their resampled values are all in memory."""
+_WORST: Final = ("worst", "worst low", "worst high")
+"""The tables of the worst of attacks: items known on both sides, and both bounds over all items asked on both."""
 
 
 class Key(NamedTuple):
@@ -48,7 +52,7 @@ class Column:
     values: NDArray[np.float64]
     """Shape (units,): what is averaged; NaN for an item that is not paired."""
     asked: NDArray[np.bool_]
-    """Shape (units,): items asked on some side."""
+    """Shape (units,): items asked on some side; for the worst of attacks on both."""
     largest: float = 1.0
     """The largest value that there can be."""
     single: bool = False
@@ -162,7 +166,7 @@ class Contrasts:
     interactions: tuple[AttackContrast, ...]
     changes: tuple[AttackContrast, ...]
     controls: tuple[DoseControl, ...]
-    worst: Mapping[tuple[str, str], Paired]
+    worst: Mapping[tuple[str, str], WorstChange]
     """By axis and arm."""
 
 
@@ -183,7 +187,7 @@ def build_attack_contrasts(grids: Sequence[Grid], ladder: Ladder, options: Coupl
     interactions: list[AttackContrast] = []
     changes: list[AttackContrast] = []
     controls: list[DoseControl] = []
-    worst: dict[tuple[str, str], Paired] = {}
+    worst: dict[tuple[str, str], WorstChange] = {}
     baseline = ladder.arms[0]
     for axis, of_axis in by_axis(grids):
         columns: dict[Key, list[Column]] = defaultdict(list)
@@ -207,10 +211,18 @@ def build_attack_contrasts(grids: Sequence[Grid], ladder: Ladder, options: Coupl
                 control = control_of(technique)
                 assert control is not None
                 controls.append(DoseControl(axis, key.arm, technique, control, dose, change))
-            else:
-                worst[axis, key.arm] = change
+        worst |= {(axis, arm): change for arm, change in _worst_changes(found)}
         interactions += sorted(own, key=_by_size)
     return Contrasts(tuple(powers), tuple(interactions), tuple(changes), tuple(controls), worst)
+
+
+def _worst_changes(found: Mapping[Key, Paired]) -> Iterator[tuple[str, WorstChange]]:
+    """Yield the changes of the worst of attacks by arm, adjusted over the arms."""
+    arms = [key.arm for key in found if key.table == _WORST[0]]
+    changes = [spanned(*(found[Key(table, arm)] for table in _WORST)) for arm in arms]
+    adjusted = holm([change.paired.p_value for change in changes])
+    for arm, change, p_holm in zip(arms, changes, adjusted, strict=True):
+        yield arm, change._replace(paired=replace(change.paired, p_holm=p_holm))
 
 
 def _columns(grid: Grid, ladder: Ladder) -> Iterator[tuple[Key, Column]]:
@@ -232,12 +244,13 @@ def _columns(grid: Grid, ladder: Ladder) -> Iterator[tuple[Key, Column]]:
         if control is not None and grid.has(place, Place(arm, control)):
             yield Key("control", arm, attack), _difference(grid, place, Place(arm, control))
     for arm in ladder.arms:
-        shared = shared_rungs(grid, ladder, arm)
-        if shared:
-            base_shared = [Place(baseline, place.attack) for place in shared]
-            values = grid.worst(shared) - grid.worst(base_shared)
+        sides = against_baseline(grid, ladder, arm)
+        if sides is not None:
+            here, there = sides
             alone = len(np.unique(grid.bad.clusters)) == len(grid.bad.clusters)
-            yield Key("worst", arm), Column(grid, values, grid.asked(*shared, *base_shared), single=alone)
+            differences = here.known - there.known, here.low - there.high, here.high - there.low
+            for table, values in zip(_WORST, differences, strict=True):
+                yield Key(table, arm), Column(grid, values, asked=here.asked, single=alone)
 
 
 def _difference(grid: Grid, place: Place, other: Place) -> Column:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, get_arg
 import polars as pl
 
 from oldham.core.errors import ConfigError, did_you_mean
+from oldham.coupling.attack_point_results import AttackPoint
+from oldham.coupling.attack_worst_results import WorstOfAttacks
 from oldham.coupling.results import Interval
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ UNATTACKED: Final = "none"
 
 AttackTable: TypeAlias = Literal[
     "cells",
+    "points",
     "tries",
     "worst",
     "powers",
@@ -25,6 +28,7 @@ AttackTable: TypeAlias = Literal[
     "changes",
     "survival",
     "transfers",
+    "transfers_by_attack",
     "doses",
     "controls",
     "costs",
@@ -49,7 +53,7 @@ class Paired:
     """Items with a score on every side."""
     n_clusters: int
     n_missing: int
-    """Items asked on some side and left out."""
+    """Items asked on some side and left out; in a worst-of comparison, of those asked on both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,9 @@ class AttackCell:
     """Draws an item, the most there are. `bad_share` is about one of them."""
     queries: float
     """Mean number of times that one try of an adaptive attack asked the target; NaN where tries are single queries."""
+    n_apart: int
+    """Items asked under this attack but not as they are, or the other way round, in the same arm; 0 where the arm met
+    none as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,31 +114,6 @@ class AttackTries:
     n_items: int
     """Items with at least k scored draws."""
     n_clusters: int
-
-
-@dataclass(frozen=True, slots=True)
-class WorstOfAttacks:
-    """The share of items on which at least one attack of the ladder succeeds, each with its first draw."""
-
-    axis: str
-    arm: str
-    attacks: tuple[str, ...]
-    """The attacks run in this arm: one try each, so their number is the number of tries."""
-    share: float
-    """Over items with a score for all of them; NaN without one."""
-    interval: Interval
-    bound_low: float
-    """Over all items, if every missing outcome were good."""
-    bound_high: float
-    """Over all items, if every missing outcome were bad."""
-    n_items: int
-    n_clusters: int
-    n_missing: int
-    """Items left out because one attack has no score."""
-    shared: tuple[str, ...]
-    """The attacks run in the baseline too, over which `change` is told; empty for the baseline."""
-    change: Paired | None
-    """Worst of `shared` here minus the same in the baseline; None for the baseline or where nothing is shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +176,8 @@ class AttackTransfer:
     """The arm in which the attack succeeded."""
     arm: str
     """The arm in which it is tried again."""
+    attack: str | None
+    """The attack; None for all of them together."""
     share: float
     """P(success in `arm` | success in `given`) over first draws of item and attack; NaN for n = 0."""
     interval: Interval
@@ -252,7 +236,15 @@ class AttackCost:
 
 
 _Record: TypeAlias = (
-    AttackCell | AttackTries | WorstOfAttacks | AttackContrast | AttackTransfer | DosePoint | DoseControl | AttackCost
+    AttackCell
+    | AttackPoint
+    | AttackTries
+    | WorstOfAttacks
+    | AttackContrast
+    | AttackTransfer
+    | DosePoint
+    | DoseControl
+    | AttackCost
 )
 _TYPES: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "str": pl.String,
@@ -276,6 +268,8 @@ class AttackLadder:
     """By technique and dose, without `none`."""
     cells: tuple[AttackCell, ...]
     """One try: by attack, `none` first, then arm. A cell that was not run is not there."""
+    points: tuple[AttackPoint, ...]
+    """Of the cells with a success, on harm and privacy; empty where the table does not say what answers name."""
     tries: tuple[AttackTries, ...]
     """Several tries, where there is more than one draw an item."""
     worst: tuple[WorstOfAttacks, ...]
@@ -289,7 +283,9 @@ class AttackLadder:
     survival: tuple[AttackSurvival, ...]
     """Where an attack tells its queries or items have several draws."""
     transfers: tuple[AttackTransfer, ...]
-    """Between every two arms."""
+    """Between every two arms, all attacks together."""
+    transfers_by_attack: tuple[AttackTransfer, ...]
+    """The same of each attack alone, by attack; between the arms that met it."""
     doses: tuple[DosePoint, ...]
     """Of techniques with several doses, by technique, arm and dose."""
     controls: tuple[DoseControl, ...]
@@ -331,11 +327,12 @@ class AttackLadder:
 
 _RECORDS: Final[dict[str, type]] = {
     "cells": AttackCell,
+    "points": AttackPoint,
     "tries": AttackTries,
     "worst": WorstOfAttacks,
     **dict.fromkeys(("powers", "interactions", "changes"), AttackContrast),
     "survival": AttackSurvival,
-    "transfers": AttackTransfer,
+    **dict.fromkeys(("transfers", "transfers_by_attack"), AttackTransfer),
     "doses": DosePoint,
     "controls": DoseControl,
     "costs": AttackCost,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from oldham.coupling.attack_cells import YES_OR_NO
+from oldham.coupling.attack_grid import YES_OR_NO
 from oldham.coupling.attack_pathways import LARGEST, pathway_note
-from oldham.coupling.attack_tables import attack_tables, tokens
+from oldham.coupling.attack_points import is_by_chance, point_finding
+from oldham.coupling.attack_results import UNATTACKED
+from oldham.coupling.attack_tables import attack_tables, from_to, tokens
 from oldham.coupling.findings import axis_words, counted, points, points_interval
-from oldham.coupling.layout import bullets, p_value, percent, section, table
+from oldham.coupling.layout import bullets, footnotes, p_value, percent, section, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,17 +22,24 @@ if TYPE_CHECKING:
         AttackContrast,
         AttackCost,
         AttackLadder,
-        Paired,
-        WorstOfAttacks,
     )
+    from oldham.coupling.attack_worst_results import WorstOfAttacks
     from oldham.coupling.pathway_results import Pathways
 
 _LEVEL: Final = 0.05
 _ARMS_A_TABLE: Final = 4
 _MOST: Final = 10
 """Interactions told in all."""
-COST_ATTACKS: Final = frozenset({"never_close", "decoy"})
-"""Techniques that mean to make traces longer."""
+_COST_ATTACKS: Final = frozenset({"never_close", "decoy"})
+APART: Final = "*"
+"""The mark of a share that is not of the items or benchmarks of the share without an attack."""
+BY_CHANCE: Final = "~"
+"""The mark of a share whose successes name their requests no more than chance would."""
+_NOTES: Final = {
+    APART: "Other items or benchmarks than without an attack in the same arm; its power is over the items of both.",
+    BY_CHANCE: "What was got names the request no more than another item's: no sign that it speaks of what was asked. "
+    "No mark: above chance, or not known.",
+}
 
 
 def attack_sections(coupling: Coupling, *, full: bool) -> list[str]:
@@ -49,7 +58,8 @@ def attack_sections(coupling: Coupling, *, full: bool) -> list[str]:
     sections = []
     for axis in ladder.axes:
         for rows in _grids(ladder, axis):
-            sections.append(section(_title(axis), table(rows, names=1)))
+            notes = footnotes(mark_notes("".join(text for row in rows[1:] for text in row[2:])))
+            sections.append(section(_title(axis), [*table(rows, names=1), *notes]))
         told = bullets(_told(ladder, axis, coupling.attack_pathways))
         sections.append(section(f"Attacks on {axis}: who gained power against `{ladder.baseline}`", told))
     return [*sections, *(attack_tables(ladder) if full else [])]
@@ -65,23 +75,65 @@ def _grids(ladder: AttackLadder, axis: str) -> Iterator[list[tuple[str, ...]]]:
     cells = {(c.attack, c.arm): c for c in ladder.cells if c.axis == axis}
     attacks = list(dict.fromkeys(attack for attack, _ in cells))
     arms = [arm for arm in ladder.arms if any(own == arm for _, own in cells)]
+    marks = cell_marks(ladder, axis)
     for start in range(0, len(arms), _ARMS_A_TABLE):
         some = arms[start : start + _ARMS_A_TABLE]
         rows: list[tuple[str, ...]] = [("attack", "draws", *some)]
         for attack in attacks:
             own = [cells.get((attack, arm)) for arm in some]
-            rows.append((attack, _draws([c for c in own if c is not None]), *map(_cell, own)))
+            told = [_cell(cell) + marks.get((attack, arm), "") for cell, arm in zip(own, some, strict=True)]
+            rows.append((attack, draws_words([c for c in own if c is not None]), *told))
         yield rows
 
 
-def _draws(cells: Sequence[AttackCell]) -> str:
-    """Say how many single tries an item is the mean of, and what a try of an adaptive attack is."""
+def cell_marks(ladder: AttackLadder, axis: str) -> dict[tuple[str, str], str]:
+    """Find the shares that need a word.
+
+    Args:
+        ladder: What attacks did.
+        axis: The axis.
+
+    Returns:
+        Marks by attack and arm, `APART`, `BY_CHANCE` or both; a share that nobody knows has none, and one in an arm
+        without `none` is not apart.
+    """
+    cells = [c for c in ladder.cells if c.axis == axis and not math.isnan(c.bad_share)]
+    free = {c.arm: c.benchmarks for c in cells if c.attack == UNATTACKED}
+    apart = {(c.attack, c.arm) for c in cells if c.arm in free and (c.n_apart or c.benchmarks != free[c.arm])}
+    by_chance = {(p.attack, p.arm) for p in ladder.points if p.axis == axis and is_by_chance(p)}
+    return {
+        at: (APART if at in apart else "") + (BY_CHANCE if at in by_chance else "")
+        for c in cells
+        if (at := (c.attack, c.arm)) in apart | by_chance
+    }
+
+
+def mark_notes(text: str) -> list[str]:
+    """Explain the marks that are used.
+
+    Args:
+        text: Where they are, such as all cells of a table together.
+
+    Returns:
+        A line for each mark in it.
+    """
+    return [f"{mark} {note}" for mark, note in _NOTES.items() if mark in text]
+
+
+def draws_words(cells: Sequence[AttackCell]) -> str:
+    """Say how many single tries an item is the mean of, and what a try of an adaptive attack is.
+
+    Args:
+        cells: Of one attack.
+
+    Returns:
+        Such as `1` or `1–3 of 4–17 queries`; empty without a cell. An attack that asks once says nothing of queries.
+    """
     if not cells:
         return ""
-    fewest, most = min(c.tries for c in cells), max(c.tries for c in cells)
     queries = [c.queries for c in cells if not math.isnan(c.queries)]
-    each = f" of {min(queries):.0f}–{max(queries):.0f} queries" if queries else ""
-    return f"{fewest if fewest == most else f'{fewest}–{most}'}{each}"
+    each = f" of {from_to(min(queries), max(queries))} queries" if max(queries, default=1) > 1 else ""
+    return f"{from_to(min(c.tries for c in cells), max(c.tries for c in cells))}{each}"
 
 
 def _cell(cell: AttackCell | None) -> str:
@@ -97,6 +149,8 @@ def _told(ladder: AttackLadder, axis: str, pathways: Sequence[Pathways]) -> Iter
     worst = [w for w in ladder.worst if w.axis == axis and len(w.attacks) > 1]
     if worst:
         yield worst_finding(worst)
+    if finding := point_finding(ladder, axis):
+        yield finding
     interactions = [c for c in ladder.interactions if c.axis == axis]
     n_tests = sum(not math.isnan(c.change.p_value) for c in interactions)
     # They come by size, and those of which nothing is known last.
@@ -107,10 +161,19 @@ def _told(ladder: AttackLadder, axis: str, pathways: Sequence[Pathways]) -> Iter
     if len(shown) > _MOST:
         yield f"{counted(len(shown) - _MOST, 'more interaction')} confirmed: the full summary has them."
     for cost in ladder.costs:
-        parts = [part.partition("[")[0] for part in ladder.technique(cost.attack).split("+")]
         has_traces = cost.before > 0 or cost.change.delta > 0
-        if cost.axis == axis and has_traces and not COST_ATTACKS.isdisjoint(parts):
+        if cost.axis == axis and has_traces and is_cost_attack(ladder, cost.attack):
             yield cost_finding(cost)
+
+
+def is_cost_attack(ladder: AttackLadder, attack: str) -> bool:
+    """Say whether an attack means to make traces longer, with one of its parts at least.
+
+    Args:
+        ladder: What attacks did.
+        attack: Its label.
+    """
+    return not _COST_ATTACKS.isdisjoint(part.partition("[")[0] for part in ladder.technique(attack).split("+"))
 
 
 def is_confirmed(contrast: AttackContrast) -> bool:
@@ -172,29 +235,69 @@ def worst_finding(worst: Sequence[WorstOfAttacks]) -> str:
         worst: Of one axis, the baseline first.
 
     Returns:
-        One sentence with the number of tries, which is that of the attacks.
+        One sentence: what is sure of all items asked, what is possible where the two differ, and the number of tries.
     """
     told = []
     for w in worst:
-        tries = counted(len(w.attacks), "try", "tries")
+        items = counted(w.n_items + w.n_missing, "item")
         if w.n_items == 0:
-            told.append(f"unknown under `{w.arm}` ({tries}; no item has a score for all)")
+            told.append(
+                f"an unknown share under `{w.arm}` (none of {items} is known to stand or to break; {tries_words(w)})"
+            )
             continue
         low, high = (percent(end) for end in w.interval)
-        text = f"{percent(w.share)}% under `{w.arm}` ({low} to {high}; {counted(w.n_items, 'item')}, {tries})"
+        share, unknown = f"{percent(w.share)}%", ""
+        if w.n_missing:
+            share += f" for sure, at most {percent(w.bound_high)}%,"
+            unknown = f", {w.n_missing} of them unknown"
+        text = f"{share} under `{w.arm}` ({low} to {high}; {items}{unknown}, {tries_words(w)})"
         if w.change is not None and w.change.n_items:
-            text += f", {_change(w.change, of=len(w.shared), all_of=len(w.attacks))}"
+            text += f", {_change(w)}"
         told.append(text)
     return f"At least one attack succeeds, each run once, on {'; '.join(told)}."
 
 
-def _change(change: Paired, *, of: int, all_of: int) -> str:
-    over = "" if of == all_of else f" over the {counted(of, 'attack')} that both met"
-    if change.interval.excludes_zero:
-        return f"{points(change.delta)} points against the baseline{over} ({points_interval(change.interval)})"
+def tries_words(worst: WorstOfAttacks) -> str:
+    """Say how many tries the worst of attacks is taken over; a search is one try of several queries.
+
+    Args:
+        worst: Of an arm.
+
+    Returns:
+        Such as `2 tries`, or `31 attacks: 30 of one try, 1 search of 2 to 20 queries`.
+    """
+    n, n_searches = len(worst.attacks), len(worst.searches)
+    some = "" if worst.fewest == n else f", {worst.fewest} on some items"
+    if not n_searches:
+        return counted(n, "try", "tries") + some
+    low, high = f"{worst.fewest_queries:.0f}", f"{worst.most_queries:.0f}"
+    queries = counted(int(worst.most_queries), "query", "queries") if low == high else f"{low} to {high} queries"
+    single = [f"{n - n_searches} of one try"] if n > n_searches else []
+    return (
+        f"{counted(n, 'attack')}{some}: {', '.join([*single, counted(n_searches, 'search', 'searches')])} of {queries}"
+    )
+
+
+def _change(worst: WorstOfAttacks) -> str:
+    """Say how the worst of attacks differs from the baseline's: from one bound to the other where items are unknown."""
+    change = worst.change
+    assert change is not None
+    n = len(worst.shared)
+    over = "" if n == len(worst.attacks) else f" over the {counted(n, 'attack')} that both met"
+    of_known, size = [], points(change.delta)
+    if change.n_missing:
+        size = f"{points(worst.change_bound_low)} to {points(worst.change_bound_high)}"
+        of_known = [f"{counted(change.n_items, 'item')} known on both sides, {change.n_missing} not"]
+    apart = [f"{counted(worst.n_apart, 'item')} met attacks in one of the two arms only"] if worst.n_apart else []
     if math.isnan(change.interval.low):
-        return f"{points(change.delta)} points in the sample{over}"
-    return f"no detectable change{over} ({points_interval(change.interval)})"
+        told = "; ".join([*of_known, *apart])
+        return f"{size} points in the sample{over}{f' ({told})' if told else ''}"
+    told = "; ".join([points_interval(change.interval), *of_known, *apart])
+    if change.interval.excludes_zero:
+        return f"{size} points against the baseline{over} ({told})"
+    if change.n_missing:
+        return f"against the baseline{over} nothing is decided: {size} points ({told})"
+    return f"no detectable change{over} ({told})"
 
 
 def cost_finding(cost: AttackCost) -> str:

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from oldham.coupling.attack_cells import (
-    build_cells,
-    build_tries,
-    build_worst,
-    mark_success,
-    read_grids,
-    read_ladder,
+from oldham.coupling.attack_cells import build_cells, build_tries
+from oldham.coupling.attack_curves import (
+    build_costs,
+    build_doses,
+    build_survival,
+    build_transfers,
+    build_transfers_by_attack,
 )
-from oldham.coupling.attack_curves import build_costs, build_doses, build_survival, build_transfers
+from oldham.coupling.attack_grid import mark_success, read_grids, read_ladder
 from oldham.coupling.attack_pairs import build_attack_contrasts
+from oldham.coupling.attack_points import build_points, unknown_points
 from oldham.coupling.attack_results import UNATTACKED, AttackLadder
+from oldham.coupling.attack_worst import build_worst
 from oldham.coupling.caveats import GAP
 from oldham.coupling.findings import counted
 
@@ -106,6 +108,7 @@ def build_attacks(
         axes=tuple(dict.fromkeys(grid.axis for grid in grids)),
         attacks=ladder.attacks,
         cells=cells,
+        points=tuple(build_points(marked, ladder, options)),
         tries=tuple(build_tries(grids, ladder)),
         worst=tuple(build_worst(grids, ladder, contrasts.worst)),
         powers=contrasts.powers,
@@ -113,6 +116,7 @@ def build_attacks(
         changes=contrasts.changes,
         survival=survival,
         transfers=tuple(build_transfers(grids, ladder)),
+        transfers_by_attack=tuple(build_transfers_by_attack(grids, ladder)),
         doses=tuple(build_doses(cells, ladder)),
         controls=contrasts.controls,
         costs=tuple(build_costs(marked, grids, ladder, options)),
@@ -120,6 +124,7 @@ def build_attacks(
             *_near_the_ceiling(cells),
             *_left_out(cells, ladder.arms),
             *_unscored(cells),
+            *unknown_points(marked),
             *_clustered(survival),
             _AS_JUDGED,
         ),

@@ -12,14 +12,14 @@ from oldham.coupling.bootstrap import ZERO
 from oldham.coupling.results import FlipPair, Flips
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from oldham.coupling.contrasts import Contrast
 
 _HALF: Final = 0.5
-_PAIR_KEYS: Final = ("axis", "benchmark", "item", "attack", "draw")
+_UNIT: Final = ("axis", "benchmark", "item", "attack")
 
 
 def loss_by_item(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -90,6 +90,27 @@ def build_flips(contrasts: Sequence[Contrast]) -> list[Flips]:
     return flips
 
 
+def spread_single_draws(rows: pl.DataFrame, others: pl.DataFrame, unit: Sequence[str]) -> pl.DataFrame:
+    """Let the only draw of an item stand beside every draw that the other side has of it.
+
+    An arm that decodes greedily has nothing to draw again, and an attack that draws anew has: their draw numbers say
+    nothing of each other. Where both sides have several draws, the number pairs them.
+
+    Args:
+        rows: One row a draw of an item, in the column `draw`.
+        others: The other side.
+        unit: The columns that name an item.
+
+    Returns:
+        The rows; that of a single draw as often as the other side has draws, with their numbers.
+    """
+    is_single = pl.len().over(unit) == 1
+    there = others.select(*unit, pl.col("draw").alias("other draw"))
+    single = rows.filter(is_single).join(there, on=list(unit), how="left")
+    numbered = single.with_columns(pl.coalesce("other draw", "draw").alias("draw")).drop("other draw")
+    return pl.concat([rows.filter(~is_single), numbered])
+
+
 def list_flip_pairs(trials: pl.DataFrame, *, baseline: str, arms: Sequence[str]) -> list[FlipPair]:
     """List the items whose score crosses one half between the baseline and an arm, draw by draw.
 
@@ -99,15 +120,29 @@ def list_flip_pairs(trials: pl.DataFrame, *, baseline: str, arms: Sequence[str])
         arms: The arms to compare, in the order wanted.
 
     Returns:
-        By arm, axis, risk before defence, benchmark, item and draw. A score of exactly one half is on neither side.
+        By arm, axis, risk before defence, benchmark, item and draw. Where one side drew an item once, that draw is
+        paired with every draw of the other, and `draw` is the other's. A score of exactly one half is on neither side.
     """
-    answers = trials.filter((pl.col("span") == "answer") & pl.col("score").is_not_null())
-    facts = answers.select(*_PAIR_KEYS, "arm", "score", "outcome", pl.col("generation").fill_null(""))
-    before = facts.filter(pl.col("arm") == baseline).drop("arm")
-    joined = facts.filter(pl.col("arm").is_in(list(arms))).join(before, on=_PAIR_KEYS, suffix="_before")
+    answers = trials.filter(pl.col("span") == "answer")
+    facts = answers.select(*_UNIT, "draw", "arm", "score", "outcome", pl.col("generation").fill_null(""))
+    before = facts.filter(pl.col("arm") == baseline)
+    pairs = [pair for arm in arms for pair in _crossing(before, facts.filter(pl.col("arm") == arm))]
+    axes = [str(a) for a in Axis]
+    places = {arm: i for i, arm in enumerate(arms)}
+    return sorted(
+        pairs,
+        key=lambda p: (places[p.arm], axes.index(p.axis), p.kind == "defence", p.benchmark, p.item, p.draw),
+    )
+
+
+def _crossing(before: pl.DataFrame, after: pl.DataFrame) -> Iterator[FlipPair]:
+    """Yield the pairs of one arm whose score crosses one half, by attack."""
+    # Draws are counted with those that have no score: one that was lost does not make the other the only one.
+    own = spread_single_draws(before, after, _UNIT)
+    joined = spread_single_draws(after, own, _UNIT).join(own, on=[*_UNIT, "draw"], suffix="_before")
     crossing = joined.filter((pl.col("score") - _HALF) * (pl.col("score_before") - _HALF) < 0)
-    pairs = [
-        FlipPair(
+    for row in crossing.sort("attack").iter_rows(named=True):
+        yield FlipPair(
             arm=row["arm"],
             axis=row["axis"],
             benchmark=row["benchmark"],
@@ -119,14 +154,6 @@ def list_flip_pairs(trials: pl.DataFrame, *, baseline: str, arms: Sequence[str])
             baseline_generation=row["generation_before"],
             arm_generation=row["generation"],
         )
-        for row in crossing.sort("attack").iter_rows(named=True)
-    ]
-    axes = [str(a) for a in Axis]
-    places = {arm: i for i, arm in enumerate(arms)}
-    return sorted(
-        pairs,
-        key=lambda p: (places[p.arm], axes.index(p.axis), p.kind == "defence", p.benchmark, p.item, p.draw),
-    )
 
 
 def _mean_of(totals: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -41,6 +41,18 @@ def table(rows: Sequence[tuple[str, ...]], *, names: int = 2) -> list[str]:
     return lines
 
 
+def footnotes(notes: Iterable[str]) -> list[str]:
+    """Write notes to stand under a table, folded at 110 characters.
+
+    Args:
+        notes: One an entry, each with its mark first.
+    """
+    return [
+        textwrap.fill(note, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+        for note in notes
+    ]
+
+
 def bullets(sentences: Iterable[str]) -> list[str]:
     """Write sentences as a list, folded at 110 characters.
 

@@ -11,6 +11,7 @@ from oldham.core.outcomes import MISSING, Outcome
 from oldham.core.records import StopReason
 from oldham.core.thinking import ThinkingState
 from oldham.coupling.attack_results import UNATTACKED
+from oldham.coupling.flips import spread_single_draws
 from oldham.coupling.pathway_results import REASONS
 from oldham.coupling.pathway_rules import NO_FLIP, NO_OUTCOME, UNCLEAR, UNKNOWN
 
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
     from oldham.coupling.pathway_rules import Rule, Rules
 
-TRIAL: Final = ("benchmark", "item", "attack", "draw")
+_UNIT: Final = ("benchmark", "item", "attack")
+TRIAL: Final = (*_UNIT, "draw")
 """What the two sides of a pair share."""
 
 _WORDLESS: Final = tuple(map(str, (*sorted(MISSING), Outcome.INCOHERENT)))
 _ENDED: Final = (str(ThinkingState.COMPLETE), str(ThinkingState.OPEN_IN_PROMPT))
-_OF_BASELINE: Final = ("outcome", "side", "trace", "trace_side", "cluster", "generation")
+_OF_BASELINE: Final = ("outcome", "side", "trace", "trace_side", "on_point", "cluster", "generation")
+_NOT_DECLINED: Final = (str(Outcome.COMPLIED_SAFE), str(Outcome.INCOHERENT))
 
 
 def read_facts(trials: pl.DataFrame) -> pl.DataFrame:
@@ -34,9 +37,9 @@ def read_facts(trials: pl.DataFrame) -> pl.DataFrame:
         trials: One row a trial and span, as `oldham.coupling.pairing.tidy_trials` returns it.
 
     Returns:
-        One row a trial with an answer's verdict: `arm`, `axis`, `TRIAL`, `cluster`, `generation`, `outcome`, and the
-        facts of one side (`side`, `answered`, `answer_finished`, `trace`, `trace_side`, `trace_outcome`,
-        `trace_finished`) with `stages`, a list that is null where nobody looked.
+        One row a trial with an answer's verdict: `arm`, `axis`, `TRIAL`, `cluster`, `generation`, `disguised`,
+        `outcome`, and the facts of one side (`side`, `answered`, `answer_finished`, `on_point`, `trace`, `trace_side`,
+        `trace_outcome`, `trace_finished`) with `stages`, a list that is null where nobody looked.
     """
     key = ("arm", "axis", *TRIAL)
     rows = trials.with_columns(good_side().alias("good"))
@@ -58,6 +61,7 @@ def read_facts(trials: pl.DataFrame) -> pl.DataFrame:
         _side(pl.col("good")).fill_null("none").alias("side"),
         true_or_false(~(wordless | never_ended)).alias("answered"),
         true_or_false(pl.col("stop") == str(StopReason.STOP)).alias("answer_finished"),
+        true_or_false(pl.col("named") > pl.col("named_by_chance")).alias("on_point"),
         pl.when(was_read | pl.col("trace stages").is_not_null())
         .then(pl.lit("read"))
         .when(thought.not_())
@@ -78,7 +82,7 @@ def read_facts(trials: pl.DataFrame) -> pl.DataFrame:
     ended = pl.coalesce(_or_null(pl.col("trace_stop") == str(StopReason.STOP)), by_state)
     return facts.select(
         *key,
-        *("cluster", "generation", "outcome", "side", "answered", "answer_finished"),
+        *("cluster", "generation", "disguised", "outcome", "side", "answered", "answer_finished", "on_point"),
         *("trace", "trace_outcome", "stages"),
         pl.coalesce(
             _side(pl.col("trace good")), pl.when(on_no_side).then(pl.lit("none")).otherwise(pl.lit(UNKNOWN))
@@ -96,18 +100,26 @@ def pair_facts(
         before: The baseline's trials, as `read_facts` returns them, of one axis.
         after: The new trials.
         control: The trials of the format control; none where there is none.
-        disguises: Labels of the attacks that hide what is asked for; None where nobody said.
+        disguises: Labels of the attacks that hide what is asked for; None takes the table's word for it, attack by
+            attack, which may be that it is not known.
 
     Returns:
-        By trial, those of one side only too: their columns of the other side are null.
+        By trial, those of one side only too: their columns of the other side are null. Where a side drew an item once,
+        that draw is in a pair with every draw of the other side.
     """
-    joined = after.join(
+    before = spread_single_draws(before, after, _UNIT)
+    joined = spread_single_draws(after, before, _UNIT).join(
         before.select(*TRIAL, *(pl.col(name).alias(f"baseline_{name}") for name in _OF_BASELINE)),
         on=TRIAL,
         how="full",
         coalesce=True,
-    ).join(control.select(*TRIAL, pl.col("side").alias("control")), on=TRIAL, how="left")
-    hides = pl.lit(UNKNOWN) if disguises is None else true_or_false(pl.col("attack").is_in(list(disguises)))
+    )
+    joined = joined.join(
+        spread_single_draws(control, joined, _UNIT).select(*TRIAL, pl.col("side").alias("control")),
+        on=TRIAL,
+        how="left",
+    )
+    hides = true_or_false(pl.col("disguised") if disguises is None else pl.col("attack").is_in(list(disguises)))
     flips_too = pl.when(pl.col("control") != "none").then(_or_null(pl.col("control") == "bad"))
     return joined.with_columns(
         pl.col("outcome").alias("new_outcome"),
@@ -193,10 +205,13 @@ def _was_told(rule: Rule) -> pl.Expr:
 
 
 def _reason() -> pl.Expr:
-    no_trace, unread, unsearched, cut, other = map(pl.lit, REASONS)
+    off_point, no_trace, unread, unsearched, cut, other = map(pl.lit, REASONS)
+    had_not_declined = pl.col("baseline_outcome").is_in(_NOT_DECLINED)
     was_declining = pl.col("trace_outcome") == str(Outcome.REFUSED)
     return (
-        pl.when(pl.col("trace") == "none")
+        pl.when(pl.col("to_bad") & had_not_declined & (pl.col("on_point") == "false"))
+        .then(off_point)
+        .when(pl.col("trace") == "none")
         .then(no_trace)
         .when(pl.col("trace") == "unread")
         .then(unread)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ALL: Final = "all"
 """The name of the sum of a side."""
 REASONS: Final = (
+    "the new answer names its request no more than another one",
     "there was no trace",
     "no trace was read",
     "nobody looked for stages in the trace",
@@ -99,10 +100,11 @@ class Pathways:
     """The labels of one arm on one axis.
 
     The paired items are those with a baseline outcome and a new row on some draw. A new answer without an outcome stays
-    among them, so that all flows sum to 1. Items are averaged over their draws, draw k against draw k, and count alike,
-    whichever benchmark they are from. Sampling flips verdicts too: hold the sums of a sampled study against the noise
-    floor of `Flips`. (That averages over all pairs of draws, over scored items alone, and over benchmarks without
-    weights: the two agree with one draw, one benchmark, only yes-or-no scores and nothing missing.)
+    among them, so that all flows sum to 1. Items are averaged over their draws, draw k against draw k (a single draw
+    against each), and count alike, whichever benchmark they are from. Sampling flips verdicts too: hold the sums of a
+    sampled study against the noise floor of `Flips`. (That averages over all pairs of draws, over scored items alone,
+    and over benchmarks without weights: the two agree with one draw, one benchmark, only yes-or-no scores and nothing
+    missing.)
     """
 
     arm: str

@@ -48,6 +48,7 @@ FACTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "new_side": _SIDES,
         "answered": _TOLD,
         "answer_finished": _OPEN,
+        "on_point": _OPEN,
         "trace": ("none", "read", "unread"),
         "trace_side": (*_SIDES, UNKNOWN),
         "trace_outcome": (*_OUTCOMES, UNKNOWN),
@@ -57,6 +58,7 @@ FACTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "stages_none": _STAGES,
         "baseline_trace": ("none", "read", "unread"),
         "baseline_trace_side": (*_SIDES, UNKNOWN),
+        "baseline_on_point": _OPEN,
         "attack_is_disguise": _OPEN,
         "flips_without_format": _OPEN,
     }

@@ -51,7 +51,8 @@ class PathwayOptions:
     format_controls: Mapping[str, str] = field(default_factory=dict)
     """By arm, another arm that is the same without its format or prefix; empty where nobody ran one."""
     disguises: Collection[str] | None = None
-    """Labels of the attacks that hide what is asked for; None where nobody said."""
+    """Labels of the attacks that hide what is asked for; None takes the word of the table's column `disguised`, where
+    studies tell it of this package's attacks. An attack of which nothing is told there may be one or not."""
 
 
 _DEFAULT: Final = PathwayOptions()
@@ -78,6 +79,8 @@ def classify(
     options: PathwayOptions = _DEFAULT,
 ) -> PathwayTable:
     """Label the pairs of every arm and the baseline: the same benchmark, item, attack and draw.
+
+    Where a side drew an item once, that draw is paired with every draw of the other side.
 
     Args:
         trials: One row a trial and span, as `oldham.coupling.pairing.tidy_trials` returns it. An item under an attack
@@ -115,6 +118,9 @@ def classify_attack(
     options: PathwayOptions = _DEFAULT,
 ) -> PathwayTable:
     """Label the pairs of one arm without and with an attack: the same benchmark, item and draw.
+
+    Where a side drew an item once, that draw is paired with every draw of the other side: a greedy arm has nothing to
+    draw again without an attack, and an attack that draws anew has.
 
     Args:
         trials: As for `classify`, with the attacked rows and those without an attack.

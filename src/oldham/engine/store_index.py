@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pydantic import ValidationError
 
 from oldham.core.errors import ConfigError, DataError, ModelError
-from oldham.core.records import ModelFingerprint, jsonable
+from oldham.core.records import ModelFingerprint
 from oldham.engine.hooks import Point
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Index:
     def _told(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "model": None if self.model is None else jsonable(self.model),
+            "model": None if self.model is None else self.model.model_dump(mode="json"),
             "positions": self.positions,
             "number_format": self.number_format,
             "lens_tokens": list(self.lens_tokens),

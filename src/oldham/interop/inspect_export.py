@@ -11,7 +11,7 @@ from oldham._version import __version__
 from oldham.benchmarks.base import BENCHMARKS
 from oldham.core.errors import MissingDependencyError, OldhamError
 from oldham.core.fingerprint import fingerprint
-from oldham.core.records import StopReason, jsonable
+from oldham.core.records import StopReason
 from oldham.interop.exporting import tell
 from oldham.interop.importing import written
 from oldham.interop.inspect_logs import OWN
@@ -147,12 +147,12 @@ def _sample(told: Told, item: Item | None) -> tuple[EvalSample, bool]:
         "thinking_state": str(generation.thinking_state),
         "facts": {
             **{name: getattr(generation, name) for name in _OWN_FACTS},
-            "sampling": None if generation.sampling is None else jsonable(generation.sampling),
+            "sampling": None if generation.sampling is None else generation.sampling.model_dump(mode="json"),
         },
     }
     calls, calls_withheld = told.calls()
     if calls:
-        own["calls"] = [jsonable(call) for call in calls]
+        own["calls"] = [call.model_dump(mode="json") for call in calls]
     if item is not None:
         own |= {"prompt": item.prompt, "context": item.context, "reference": item.reference}
     output, withheld = _output(told)

@@ -11,7 +11,7 @@ from oldham.backends.chat_protocol import carry_out, chat_turn
 from oldham.backends.inspect_backend import identity, reply_of
 from oldham.core.errors import ConfigError, did_you_mean
 from oldham.core.outcomes import Axis
-from oldham.core.records import Generation, Item, PromptPlan, Sampling, Trial, jsonable
+from oldham.core.records import Generation, Item, PromptPlan, Sampling, Trial
 from oldham.interop.inspect_logs import OWN
 from oldham.prompts.strategies import user_text
 
@@ -35,7 +35,7 @@ def sample_of(item: Item) -> Sample:
     Args:
         item: Any item.
     """
-    own = {name: value for name, value in jsonable(item).items() if name != "id"}
+    own = {name: value for name, value in item.model_dump(mode="json").items() if name != "id"}
     return Sample(
         id=item.id,
         input=user_text(item.prompt, item.context),
@@ -129,7 +129,7 @@ def keep(state: TaskState, generation: Generation) -> None:
         state: The sample's state.
         generation: What was made of it.
     """
-    record = jsonable(generation)
+    record = generation.model_dump(mode="json")
     facts = {name: record[name] for name in _FACTS}
     state.metadata[OWN] = {**_own(state), "facts": facts, _RECORD: record}
 

@@ -8,7 +8,6 @@ from inspect_ai.scorer import Score, mean, scorer, stderr
 
 from oldham.core.errors import ConfigError
 from oldham.core.outcomes import Outcome
-from oldham.core.records import jsonable
 from oldham.interop.inspect_logs import OWN
 from oldham.interop.inspect_samples import axis_named, generation_of, item_of
 from oldham.judges.rules import RULES, judges_for, offline_judge
@@ -76,7 +75,7 @@ def _score(item: Item, made: Generation, verdicts: list[Verdict]) -> Score:
         "outcome": str(first.outcome),
         "span": first.span,
         "parsed": first.parsed,
-        "others": [jsonable(verdict) for verdict in others],
+        "others": [verdict.model_dump(mode="json") for verdict in others],
     }
     if first.score is None:
         reason = _REASONS.get(first.outcome, str(first.outcome))

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from oldham.core.outcomes import Axis, Outcome
-from oldham.core.records import Message, Part, PromptPlan, jsonable
+from oldham.core.records import Message, Part, PromptPlan
 from oldham.core.rendering import Rendering
 from oldham.judges.asking import RAW_CHARS, JudgeCall, ModelJudge
 from oldham.judges.base import Planted
@@ -96,7 +96,7 @@ class GuardJudge(ModelJudge):
     def sample_calls(self) -> list[object]:
         """Return its prompts for two fixed exchanges. See `ModelJudge.sample_calls`."""
         return [
-            [jsonable(plan), jsonable(rendering)]
+            [plan.model_dump(mode="json"), rendering.model_dump(mode="json")]
             for prompt, answer in _SAMPLES
             for plan, rendering in self._asked(prompt, answer)
         ]

@@ -1,5 +1,6 @@
 """Controllable prompt design: reasoning strategies, demonstrations, budgets and safety clauses."""
 
+from oldham.prompts import levels as _levels  # noqa: F401 (registers the levels)
 from oldham.prompts.base import (
     CLAUSES,
     DEMONSTRATIONS,

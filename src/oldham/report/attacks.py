@@ -7,10 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from oldham.core.outcomes import Axis
-from oldham.coupling.attack_cells import YES_OR_NO
+from oldham.coupling.attack_grid import YES_OR_NO
 from oldham.coupling.attack_pairs import control_of
+from oldham.coupling.attack_points import point_finding
 from oldham.coupling.attack_results import UNATTACKED
-from oldham.coupling.attack_text import COST_ATTACKS, cost_finding, interaction_finding, is_confirmed
+from oldham.coupling.attack_tables import tokens as change_in_tokens
+from oldham.coupling.attack_text import (
+    cell_marks,
+    cost_finding,
+    draws_words,
+    interaction_finding,
+    is_confirmed,
+    is_cost_attack,
+    mark_notes,
+    tries_words,
+)
+from oldham.report.summary import direction
 from oldham.report.text import NO_DATA, points, points_interval
 
 if TYPE_CHECKING:
@@ -26,8 +38,8 @@ if TYPE_CHECKING:
         AttackTries,
         DoseControl,
         Paired,
-        WorstOfAttacks,
     )
+    from oldham.coupling.attack_worst_results import WorstOfAttacks
     from oldham.report.data import ReportData
     from oldham.report.summary import Direction
 
@@ -37,7 +49,6 @@ FOLDED: Final = 10
 """Confirmed interactions told at once; the others of a longer list are folded away."""
 TALLEST: Final = 14
 """Attacks in one chart; more stand in two charts side by side."""
-_LEVEL: Final = 0.05
 _TRIES: Final = (1, 2, 3, 5, 10, 20, 50, 100)
 """Numbers of tries of which ASR@k is shown, beside the largest there is."""
 
@@ -55,6 +66,22 @@ class AttackBox:
     """Bad share in the arm minus that in the baseline arm; None for the baseline."""
     interaction: Paired | None
     """Power in the arm minus power in the baseline arm; None for the baseline."""
+    mark: str
+    """Empty, or the marks of a share that needs a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorstBox:
+    """The worst of all attacks in one arm."""
+
+    worst: WorstOfAttacks
+    direction: Direction
+    """Of its change from the baseline; `open` also where the missing outcomes could undo it, sampling allowed for."""
+    change: str
+    """Its change from the baseline in points with the interval, from one bound to the other where items are unknown;
+    empty where nothing is known."""
+    tries: str
+    """How many, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +128,8 @@ class AttackAxis:
     attacks changed."""
     more: tuple[tuple[Direction, str], ...]
     """Confirmed interactions beyond the first `FOLDED`."""
+    point: str
+    """Attacks whose successes show no sign of speaking of what was asked, in a sentence; empty without one."""
     arms: tuple[str, ...]
     share_charts: tuple[str, ...]
     """Names of the charts of what attacks do."""
@@ -110,7 +139,7 @@ class AttackAxis:
     """The items as they are; None where nobody asked without an attack."""
     rows: tuple[AttackRow, ...]
     """By the baseline's bad share, the largest first; where the baseline has none, last."""
-    worst: Mapping[str, tuple[Direction, WorstOfAttacks]]
+    worst: Mapping[str, WorstBox]
     """By arm."""
     n_worst: int
     """The most attacks that the worst of them is taken over."""
@@ -122,6 +151,8 @@ class AttackAxis:
     controls: tuple[DoseControl, ...]
     transfers: Mapping[tuple[str, str], AttackTransfer]
     """By the arm in which an attack succeeded and the arm in which it is tried again."""
+    transfers_by_attack: tuple[AttackTransfer, ...]
+    """Between different arms; empty where there is a single attack, whose transfer is that of all."""
     survival: tuple[AttackSurvival, ...]
     costs: tuple[AttackCost, ...]
     """Of attacks that mean to make traces longer, in arms that think."""
@@ -133,6 +164,11 @@ class AttackAxis:
         """The items as they are, then every attack."""
         return self.rows if self.free is None else (self.free, *self.rows)
 
+    @property
+    def notes(self) -> list[str]:
+        """What the marks of boxes say."""
+        return mark_notes("".join(box.mark for row in self.all_rows for box in row.boxes.values()))
+
 
 def direction_of(change: Paired | None) -> Direction:
     """Say what a change of a bad share allows; more is worse.
@@ -140,13 +176,7 @@ def direction_of(change: Paired | None) -> Direction:
     Args:
         change: None where there is nothing to compare with.
     """
-    if change is None or math.isnan(change.delta):
-        return "none"
-    if not change.interval.excludes_zero:
-        return "open"
-    if change.p_holm < _LEVEL:
-        return "worse" if change.delta > 0 else "better"
-    return "perhaps-worse" if change.delta > 0 else "perhaps-better"
+    return "none" if change is None else direction(change, more="worse")
 
 
 def attack_axes(data: ReportData) -> list[AttackAxis]:
@@ -215,23 +245,13 @@ def dose_curves(ladder: AttackLadder, axis: str) -> list[DoseCurve]:
     return [DoseCurve(f"doses-{axis}-{i}", t, controls.get(t)) for i, t in enumerate(shown)]
 
 
-def labels_told(labels: Sequence[str], most: int = 6) -> list[str]:
-    """Shorten a list of names for a sentence.
-
-    Args:
-        labels: The names.
-        most: Names told; of a longer list the last is the number of the others.
-    """
-    return list(labels) if len(labels) <= most else [*labels[: most - 1], f"{len(labels) - most + 1} more"]
-
-
 def tokens(value: float) -> str:
     """Write a change in tokens, such as `+320`; `no data` for NaN.
 
     Args:
         value: In tokens.
     """
-    return NO_DATA if math.isnan(value) else f"{round(value):+,d}".replace("-", "−") if round(value) else "0"
+    return NO_DATA if math.isnan(value) else change_in_tokens(value)
 
 
 def power_words(power: Paired | None) -> str:
@@ -259,29 +279,35 @@ def _axis(ladder: AttackLadder, axis: str, arms: tuple[str, ...]) -> AttackAxis:
     rows = _rows(ladder, axis, arms)
     ranks = {attack: i for i, attack in enumerate((UNATTACKED, *ranked_attacks(ladder, axis)))}
     order = {arm: i for i, arm in enumerate(arms)}
-    worst = {w.arm: (direction_of(w.change), w) for w in ladder.worst if w.axis == axis}
+    worst = {w.arm: _worst(w) for w in ladder.worst if w.axis == axis}
     curves = tuple(dose_curves(ladder, axis))
     tries = _tries([t for t in ladder.tries if t.axis == axis], ranks, order)
     known = [c for c in ladder.costs if c.axis == axis and (c.before > 0 or c.change.delta > 0)]
     known.sort(key=lambda c: (ranks[c.attack], order[c.arm]))
-    deliberate = [c for c in known if _is_cost_attack(ladder, c.attack)]
+    deliberate = [c for c in known if is_cost_attack(ladder, c.attack)]
     return AttackAxis(
         axis=axis,
         is_yes_or_no=axis in YES_OR_NO,
         told=tuple(told),
         more=tuple(more),
+        point=point_finding(ladder, axis),
         arms=tuple(arm for arm in arms if any(arm in row.boxes for row in rows.values())),
         share_charts=tuple(share_charts(ladder, axis)),
         draws=next(iter(rows.values())).draws if len({row.draws for row in rows.values()}) == 1 else "",
         free=rows.get(UNATTACKED),
         rows=tuple(rows[attack] for attack in ranks if attack in rows and attack != UNATTACKED),
         worst=worst,
-        n_worst=max((len(w.attacks) for _, w in worst.values()), default=0),
+        n_worst=max((len(box.worst.attacks) for box in worst.values()), default=0),
         tries=tries,
         ks=tuple(sorted({k for row in tries for k in row.shares})),
         curves=curves,
         controls=tuple(c for c in ladder.controls if c.axis == axis),
         transfers={(t.given, t.arm): t for t in ladder.transfers if t.axis == axis},
+        transfers_by_attack=tuple(
+            t
+            for t in ladder.transfers_by_attack
+            if t.axis == axis and t.given != t.arm and t.n and len(ladder.attacks) > 1
+        ),
         survival=tuple(
             sorted((s for s in ladder.survival if s.axis == axis), key=lambda s: (ranks[s.attack], order[s.arm]))
         ),
@@ -306,13 +332,21 @@ def _findings(ladder: AttackLadder, axis: str) -> tuple[list[tuple[Direction, st
     prices: list[tuple[Direction, str]] = [
         (direction_of(cost.change), cost_finding(cost))
         for cost in ladder.costs
-        if cost.axis == axis and cost.change.interval.excludes_zero and _is_cost_attack(ladder, cost.attack)
+        if cost.axis == axis and cost.change.interval.excludes_zero and is_cost_attack(ladder, cost.attack)
     ]
     return [*tell(confirmed[:FOLDED]), *tell(others), *prices], tell(confirmed[FOLDED:])
 
 
-def _is_cost_attack(ladder: AttackLadder, attack: str) -> bool:
-    return not COST_ATTACKS.isdisjoint(part.partition("[")[0] for part in ladder.technique(attack).split("+"))
+def _worst(worst: WorstOfAttacks) -> WorstBox:
+    return WorstBox(worst, direction_of(worst.change), _worst_change_words(worst), tries_words(worst))
+
+
+def _worst_change_words(worst: WorstOfAttacks) -> str:
+    change = worst.change
+    if change is None or math.isnan(change.delta):
+        return ""
+    bounds = f"{points(worst.change_bound_low)} to {points(worst.change_bound_high)}"
+    return f"{bounds if change.n_missing else points(change.delta)} {points_interval(change.interval)}".strip()
 
 
 def _rows(ladder: AttackLadder, axis: str, arms: Sequence[str]) -> dict[str, AttackRow]:
@@ -320,6 +354,7 @@ def _rows(ladder: AttackLadder, axis: str, arms: Sequence[str]) -> dict[str, Att
         {(c.attack, c.arm): c.change for c in table if c.axis == axis}
         for table in (ladder.powers, ladder.changes, ladder.interactions)
     )
+    marks = cell_marks(ladder, axis)
     cells: dict[str, dict[str, AttackCell]] = {}
     for cell in ladder.cells:
         if cell.axis == axis:
@@ -327,7 +362,7 @@ def _rows(ladder: AttackLadder, axis: str, arms: Sequence[str]) -> dict[str, Att
     return {
         attack: AttackRow(
             attack,
-            _draws(of_arm.values()),
+            draws_words(list(of_arm.values())),
             {
                 arm: AttackBox(
                     of_arm[arm],
@@ -335,6 +370,7 @@ def _rows(ladder: AttackLadder, axis: str, arms: Sequence[str]) -> dict[str, Att
                     powers.get((attack, arm)),
                     changes.get((attack, arm)),
                     interactions.get((attack, arm)),
+                    marks.get((attack, arm), ""),
                 )
                 for arm in arms
                 if arm in of_arm
@@ -342,18 +378,6 @@ def _rows(ladder: AttackLadder, axis: str, arms: Sequence[str]) -> dict[str, Att
         )
         for attack, of_arm in cells.items()
     }
-
-
-def _draws(cells: Iterable[AttackCell]) -> str:
-    own = list(cells)
-    queries = [c.queries for c in own if not math.isnan(c.queries)]
-    each = f" of {_from_to(min(queries), max(queries))} queries" if queries else ""
-    return f"{_from_to(min(c.tries for c in own), max(c.tries for c in own))}{each}"
-
-
-def _from_to(low: float, high: float) -> str:
-    ends = f"{low:.0f}", f"{high:.0f}"
-    return ends[0] if ends[0] == ends[1] else "–".join(ends)
 
 
 def _tries(tries: Sequence[AttackTries], ranks: Mapping[str, int], order: Mapping[str, int]) -> tuple[TriesRow, ...]:

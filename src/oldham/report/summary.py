@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from oldham.core.outcomes import MISSING, Axis
 from oldham.coupling import axis_rate
 from oldham.coupling.attack_results import UNATTACKED
 from oldham.coupling.findings import axis_words
-from oldham.report.attacks import labels_told
 from oldham.report.text import NO_DATA, percent, points, points_interval, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from oldham.coupling.attack_results import Paired
     from oldham.coupling.results import Effect, Rate
     from oldham.report.data import ReportData
 
@@ -30,6 +31,9 @@ _AXIS_MEANING: Final = {
 }
 
 _RANKS: Final = ("worse", "worse reasoning", "better", "perhaps-worse", "perhaps-better", "open", "none")
+_PERHAPS: Final[Mapping[Direction, Direction]] = MappingProxyType(
+    {"better": "perhaps-better", "worse": "perhaps-worse"}
+)
 _UNDECIDED: Final = frozenset({"open", "none"})
 _LEVEL: Final = 0.05
 
@@ -68,15 +72,19 @@ def meaning(axis: str, effects: Iterable[Effect] = ()) -> str:
     return _AXIS_MEANING[Axis(axis)]
 
 
-def direction(effect: Effect) -> Direction:
-    """Say what an effect's interval and test allow: `none` without data, `open` when the interval holds 0."""
-    if math.isnan(effect.delta):
+def direction(change: Effect | Paired, *, more: Literal["better", "worse"] = "better") -> Direction:
+    """Say what a change's interval and test allow: `none` without data, `open` when the interval holds 0.
+
+    Args:
+        change: From the baseline.
+        more: What an increase is: better for scores, worse for bad shares.
+    """
+    if math.isnan(change.delta):
         return "none"
-    if not effect.interval.excludes_zero:
+    if not change.interval.excludes_zero:
         return "open"
-    if effect.p_holm < _LEVEL:
-        return "better" if effect.delta > 0 else "worse"
-    return "perhaps-better" if effect.delta > 0 else "perhaps-worse"
+    way: Direction = more if change.delta > 0 else "worse" if more == "better" else "better"
+    return way if change.p_holm < _LEVEL else _PERHAPS[way]
 
 
 def findings(data: ReportData) -> list[ArmFindings]:
@@ -139,6 +147,16 @@ def asked(data: ReportData) -> str:
         "On every axis more is better, and every change is paired: the same item, the arm against the baseline.",
     ]
     return " ".join(s for s in sentences if s)
+
+
+def labels_told(labels: Sequence[str], most: int = 6) -> list[str]:
+    """Shorten a list of names for a sentence.
+
+    Args:
+        labels: The names.
+        most: Names told; of a longer list the last is the number of the others.
+    """
+    return list(labels) if len(labels) <= most else [*labels[: most - 1], f"{len(labels) - most + 1} more"]
 
 
 def missing_notice(data: ReportData) -> str:

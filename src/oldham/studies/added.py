@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from oldham.backends.base import ServerOptions
 from oldham.core.errors import DataError, UnknownNameError, did_you_mean
-from oldham.core.records import Record, jsonable
+from oldham.core.records import Record
 from oldham.studies.judging import JudgeSpec
 
 if TYPE_CHECKING:
@@ -125,5 +125,5 @@ def forget(directory: RunDir, label: str, manifest: dict[str, Any]) -> None:
 
 
 def _write(directory: RunDir, judges: Iterable[AddedJudge]) -> None:
-    text = json.dumps([jsonable(added) for added in judges], indent=2, ensure_ascii=False)
+    text = json.dumps([added.model_dump(mode="json") for added in judges], indent=2, ensure_ascii=False)
     directory.write(directory.path / FILE, text.encode())

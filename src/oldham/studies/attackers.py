@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from oldham.attacks.adaptive import SHOWN_CHARS
 from oldham.attacks.attacker import AskingAttack, Attacker
 from oldham.backends.base import backend_for
 from oldham.backends.routing import Router
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from oldham.attacks.attacker import AttackerOptions
     from oldham.attacks.compose import Composed
     from oldham.backends.base import Backend, ServerOptions
+    from oldham.core.records import PromptPlan
     from oldham.judges.base import Judge
     from oldham.studies.arms import Arm
+    from oldham.studies.costs import Costs
     from oldham.studies.plan import Plan, PlannedTrial
     from oldham.studies.spec import Study
 
@@ -38,9 +41,9 @@ class AttackerWork:
     calls: int
     """Most questions; an attack that succeeds early asks fewer."""
     prompt_tokens: int
-    """Estimated tokens to read."""
+    """Estimated tokens to read, if its replies and the arm's are as long as they may be; chat template left out."""
     most_tokens: int
-    """Most tokens to write."""
+    """Most tokens to write: no more for an item than the attack's `attacker_tokens`."""
     usd: float
     """What it costs at most on a server whose prices are known; 0 without."""
 
@@ -189,16 +192,18 @@ def estimate_attackers(study: Study, trials: Iterable[PlannedTrial]) -> tuple[At
         study: The study.
         trials: Those that are left.
     """
-    calls: dict[str, list[int]] = {}
+    asked: dict[str, list[int]] = {}
     for planned in trials:
-        for call in planned.rehearsal.calls:
-            if call.to is not None:
-                told = calls.setdefault(call.to.name, [0, 0, 0])
-                told[0] += 1
-                told[1] += sum(len(message.content) for message in call.plan.messages) // _CHARS_PER_TOKEN
-                told[2] += call.plan.answer_tokens
+        for part in planned.attack.parts:
+            plans = [call.plan for call in planned.rehearsal.calls if call.to is not None]
+            if plans and isinstance(part, AskingAttack):
+                told = asked.setdefault(part.attacker.name, [0, 0, 0])
+                told[0] += len(plans)
+                shown = min(planned.prompt.answer_tokens, SHOWN_CHARS // _CHARS_PER_TOKEN)
+                told[1] += sum(_most_read(plan, place, part.attacker.tokens, shown) for place, plan in enumerate(plans))
+                told[2] += min(sum(plan.answer_tokens for plan in plans), part.knobs.attacker_tokens)
     work = []
-    for name, (count, read, written) in calls.items():
+    for name, (count, read, written) in asked.items():
         server = _server(study, name)
         prices = (0.0, 0.0) if server is None else (server.usd_per_million_read, server.usd_per_million_written)
         usd = (read * (prices[0] or 0.0) + written * (prices[1] or 0.0)) / 1_000_000
@@ -206,15 +211,31 @@ def estimate_attackers(study: Study, trials: Iterable[PlannedTrial]) -> tuple[At
     return tuple(work)
 
 
+def _most_read(plan: PromptPlan, place: int, written: int, shown: int) -> int:
+    """Return how many tokens a question to an attacker may have, where what it quotes is as long as it may be.
+
+    Args:
+        plan: The question, as it is rehearsed.
+        place: How many questions the attack asks before it: all but the first quote something the attacker wrote.
+        written: Most tokens of a reply of the attacker.
+        shown: Most tokens of a reply of the arm's model that the attacker is shown.
+    """
+    size = sum(len(message.content) for message in plan.messages) // _CHARS_PER_TOKEN
+    own = sum(message.role == "assistant" for message in plan.messages)
+    return size + max(own, min(place, 1)) * written + own * shown
+
+
 class Attackers:
-    """The attackers' models of a run, each loaded by its first question and kept until `close`.
+    """The attackers' models of a run, each loaded when it is first needed and kept until `close`.
 
     Args:
         plan: The plan.
+        costs: Where each is told the total that it counts towards.
+        check: Is called with an attacker's name and what loads it, before the first batch that may ask it.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, costs: Costs, check: Callable[[str, Callable[[], Backend]], None]) -> None:
+        self._plan, self._costs, self._check = plan, costs, check
         self._loaded: dict[str, Backend] = {}
 
     def beside(self, backend: Backend, arm: Arm, trials: Sequence[PlannedTrial]) -> Backend:
@@ -224,11 +245,17 @@ class Attackers:
             backend: The arm's model. An attacker that is the same model on the same server shares it.
             arm: The arm.
             trials: What is to be generated.
+
+        Raises:
+            ModelError: An attacker cannot be had, or does not answer.
         """
         names = sorted({name for planned in trials for name in attackers_of(planned.attack)})
         if not names:
             return backend
-        return Router(backend, {name: self._answering(name, backend, arm) for name in names})
+        answering = {name: self._answering(name, backend, arm) for name in names}
+        for name, load in answering.items():
+            self._check(name, load)
+        return Router(backend, answering)
 
     def close(self) -> None:
         """Free the models' memory."""
@@ -244,13 +271,27 @@ class Attackers:
 
     def _load(self, name: str) -> Backend:
         if name not in self._loaded:
-            model = self._plan.study.attackers[name].model
-            backend = backend_for(model).load(model, _server(self._plan.study, name))
-            if backend.fingerprint != self._plan.attackers[name]:
-                backend.close()
-                raise ModelError(f"The model `{model}` changed while it was loaded.", remedy="Give the command again.")
-            self._loaded[name] = backend
+            self._loaded[name] = load_attacker(self._plan, name)
+            self._costs.share(self._loaded[name], f"attacker `{name}`", _server(self._plan.study, name))
         return self._loaded[name]
+
+
+def load_attacker(plan: Plan, name: str) -> Backend:
+    """Load an attacker's model.
+
+    Args:
+        plan: The plan.
+        name: The attacker's.
+
+    Raises:
+        ModelError: It cannot be loaded, or is another one than was planned with.
+    """
+    model = plan.study.attackers[name].model
+    backend = backend_for(model).load(model, _server(plan.study, name))
+    if backend.fingerprint != plan.attackers[name]:
+        backend.close()
+        raise ModelError(f"The model `{model}` changed while it was loaded.", remedy="Give the command again.")
+    return backend
 
 
 def _server(study: Study, name: str) -> ServerOptions | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from oldham.attacks.suffix import Suffix
 from oldham.backends.base import ModelSpec, backend_for
 from oldham.benchmarks.base import BENCHMARKS
 from oldham.core.errors import ConfigError, UnknownNameError, did_you_mean
@@ -14,7 +15,8 @@ from oldham.core.outcomes import Axis
 from oldham.judges.asking import ModelJudge
 from oldham.judges.base import JUDGES
 from oldham.judges.rules import RULES
-from oldham.prompts.build import dry_run
+from oldham.prompts.base import PromptOptions
+from oldham.prompts.build import dry_run, rehearse
 from oldham.studies.arms import PROBES
 from oldham.studies.attackers import attackers_of, meet_attackers
 
@@ -24,13 +26,16 @@ if TYPE_CHECKING:
     from oldham.attacks.attacker import AttackerOptions
     from oldham.attacks.compose import Composed
     from oldham.attacks.spec import AttackSpec
-    from oldham.core.records import Item
+    from oldham.core.records import Item, PromptPlan
     from oldham.core.yaml_io import Source
+    from oldham.studies.arms import Arm
     from oldham.studies.spec import Study
 
 
 _SEARCHED: Final = frozenset({Axis.HARM, Axis.PRIVACY})
 """Where searches look for a success."""
+_SEEDS: Final = 8
+"""Attempts that are compared to see whether an attack draws anything."""
 
 
 class StudyAttack(NamedTuple):
@@ -80,7 +85,7 @@ def resolve_attacks(
 
     Raises:
         UnknownNameError: There is no such attack, knob, axis, benchmark or attacker.
-        ConfigError: A knob has a value that it cannot have, an attack is there twice, or nobody says whom one asks.
+        ConfigError: A knob has a value that it cannot have, two attacks have one label, or nobody says whom one asks.
     """
     valid = [*map(str, Axis), *benchmarks]
     resolved: dict[str, StudyAttack] = {}
@@ -95,10 +100,23 @@ def resolve_attacks(
                 )
         for attack in with_place(place, entry.attacks, Path(source.name).parent if source.lines else None):
             if attack.label in resolved:
-                raise ConfigError(f"The attack `{attack.label}` is there twice.", place=place, remedy="Keep one.")
+                raise _twice(resolved[attack.label].attack, attack, place)
             with_place(place, meet_attackers, attack, attackers)
             resolved[attack.label] = StudyAttack(attack, entry.only, place)
     return list(resolved.values())
+
+
+def _twice(known: Composed, attack: Composed, place: str) -> ConfigError:
+    """Say that two attacks have one label: they are the same, or their strings lie in two folders of one name."""
+    strings = [part for each in (known, attack) for part in each.parts if isinstance(part, Suffix)]
+    if len({part.folder for part in strings}) > 1:
+        folders = " and ".join(f"`{part.folder}`" for part in strings)
+        return ConfigError(
+            f"The strings of {folders} would both be told as `{attack.label}`.",
+            place=place,
+            remedy="Give one of the folders another name.",
+        )
+    return ConfigError(f"The attack `{attack.label}` is there twice.", place=place, remedy="Keep one.")
 
 
 def check_attacks(study: Study, items: Iterable[Item]) -> None:
@@ -117,7 +135,7 @@ def check_attacks(study: Study, items: Iterable[Item]) -> None:
         with_place(study.source.place("attacks"), wanted.attack.check, mine)
 
 
-def check_words(study: Study) -> None:
+def check_words(study: Study, items: Mapping[str, Sequence[Item]]) -> None:
     """Check that the arms' models can be asked what attacks ask.
 
     Words can be put at the start of a trace or an answer only where the prompt is the caller's own, and stored outputs
@@ -125,6 +143,7 @@ def check_words(study: Study) -> None:
 
     Args:
         study: With resolved arms and attacks.
+        items: The items asked, by benchmark.
 
     Raises:
         ConfigError: An attack begins what a model writes that is asked over chat, or searches on stored outputs.
@@ -142,9 +161,8 @@ def check_words(study: Study) -> None:
         puts = with_place(
             study.place_of(arm, "model"), backend_for(arm.model).puts_words, arm.model, study.server_of(arm)
         )
-        plan = dry_run(PROBES[0], arm.prompt).answering
-        for wanted in needing:
-            if not puts and wanted.attack.inapplicable(plan) is None:
+        for wanted in () if puts else needing:
+            if None in _places(wanted, arm, items).values():
                 raise ConfigError(
                     f"`{wanted.label}` begins or closes what the model of `{arm.name}` writes, and that is asked over "
                     "chat, where nobody can.",
@@ -165,11 +183,33 @@ def attack_seed(attack: Composed, item: Item, study_seed: int, draw: int) -> int
     return derive_seed("attack", attack.label, item.fingerprint, study_seed, draw if attack.random else 0)
 
 
-def attack_warnings(study: Study) -> Iterable[str]:
+def draws_anew(attack: Composed) -> bool:
+    """Say whether what an attack asks differs from draw to draw, so that even a greedy arm may reply otherwise.
+
+    Args:
+        attack: What is done. One that draws nothing with its knobs, such as a template of a fixed number, does not; one
+            whose attacker samples its wordings does.
+    """
+    first: list[PromptPlan] = []
+    for seed in range(_SEEDS if attack.random else 0):
+        calls = [
+            call
+            for probe in PROBES
+            for call in rehearse(probe, attack.program(probe, PromptOptions(), seed=seed)).calls
+        ]
+        shown = [call.plan for call in calls]
+        if any(call.to is not None and call.to.sampling.temperature > 0 for call in calls) or shown != (first or shown):
+            return True
+        first = shown
+    return False
+
+
+def attack_warnings(study: Study, items: Mapping[str, Sequence[Item]]) -> Iterable[str]:
     """Say what a reader of an attacked study will object to, and where an attack has no place.
 
     Args:
         study: With resolved arms and attacks.
+        items: The items asked, by benchmark.
     """
     attacks = study.resolved_attacks
     if not any(attack.attack.parts for attack in attacks):
@@ -190,10 +230,30 @@ def attack_warnings(study: Study) -> Iterable[str]:
     for wanted in attacks:
         if wanted.only and not {*benchmarks, *benchmarks.values()} & {*wanted.only}:
             yield f"`{wanted.label}` meets none of the items: no benchmark is on `{'`, `'.join(wanted.only)}`."
-        reasons: dict[str, list[str]] = {}
-        for arm in study.resolved_arms:
-            why = wanted.attack.inapplicable(dry_run(PROBES[0], arm.prompt).answering)
-            if why is not None:
-                reasons.setdefault(why, []).append(f"`{arm.name}`")
-        for why, arms in reasons.items():
-            yield f"`{wanted.label}` is left out under {', '.join(arms)}: {why}."
+        yield from _left_out(study, wanted, items)
+
+
+def _left_out(study: Study, wanted: StudyAttack, items: Mapping[str, Sequence[Item]]) -> Iterable[str]:
+    """Say where an attack has no place, and why: in some arms, and there perhaps on some benchmarks alone."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for arm in study.resolved_arms:
+        found = _places(wanted, arm, items)
+        for why in dict.fromkeys(why for why in found.values() if why is not None):
+            there = [name for name, told in found.items() if told == why]
+            where = "" if len(there) == len(found) else f"on `{'`, `'.join(there)}` "
+            reasons.setdefault((where, why), []).append(f"`{arm.name}`")
+    for (where, why), arms in reasons.items():
+        yield f"`{wanted.label}` is left out {where}under {', '.join(arms)}: {why}."
+
+
+def _places(wanted: StudyAttack, arm: Arm, items: Mapping[str, Sequence[Item]]) -> dict[str, str | None]:
+    """Return, for each benchmark that an attack meets, why it has no place there in an arm; None where it has one.
+
+    An arm asks all items of a benchmark in one way, so one of them tells.
+    """
+    met = {name: next(filter(wanted.meets, asked), None) for name, asked in items.items()}
+    return {
+        name: wanted.attack.inapplicable(dry_run(item, arm.prompt).answering)
+        for name, item in met.items()
+        if item is not None
+    }

@@ -11,6 +11,7 @@ from oldham.judges.rules import RULES
 from oldham.prompts.base import CLAUSES, DEMONSTRATIONS, STRATEGIES, STRUCTURES
 from oldham.prompts.build import unused_options
 from oldham.studies.arms import may_think, votes
+from oldham.studies.attacks import draws_anew
 
 if TYPE_CHECKING:
     from oldham.core.registry import Registry
@@ -38,13 +39,35 @@ def check_arms(study: Study) -> None:
     for arm in study.resolved_arms:
         _check_names(study, arm)
         _check_thinking(study, arm)
-        _check_draws(study, arm)
+        _check_votes(study, arm)
         if arm.dose is not None and arm.intervention is None:
             raise ConfigError(
                 f"The arm `{arm.name}` has a dose and no `intervention` to be a dose of.",
                 place=study.place_of(arm, "dose"),
                 remedy="Name it, for example `intervention: reasoning_sft`.",
             )
+
+
+def check_draws(study: Study) -> None:
+    """Check that several draws of a cell can differ.
+
+    Args:
+        study: With its arms and attacks resolved.
+
+    Raises:
+        ConfigError: An arm decodes greedily, and no attack asks it anything else in another draw.
+    """
+    greedy = [arm for arm in study.resolved_arms if not arm.sampling.temperature]
+    if study.draws == 1 or not greedy or any(draws_anew(wanted.attack) for wanted in study.resolved_attacks):
+        return
+    attacks = [wanted.label for wanted in study.resolved_attacks if wanted.attack.parts]
+    same = f", and under `{'`, `'.join(attacks)}` it is asked the same each time" if attacks else ""
+    raise ConfigError(
+        f"The arm `{greedy[0].name}` decodes greedily (temperature 0){same}, so its {study.draws} draws "
+        "would be equal.",
+        place=study.source.place("draws"),
+        remedy="Write `draws: 1`, or a `temperature` above 0 under `defaults:`.",
+    )
 
 
 def check_judges(study: Study) -> None:
@@ -130,19 +153,11 @@ def _check_thinking(study: Study, arm: Arm) -> None:
         )
 
 
-def _check_draws(study: Study, arm: Arm) -> None:
-    if arm.sampling.temperature > 0:
-        return
-    if votes(arm):
+def _check_votes(study: Study, arm: Arm) -> None:
+    if votes(arm) and not arm.sampling.temperature:
         raise ConfigError(
             f"The arm `{arm.name}` decodes greedily (temperature 0), so its {arm.prompt.samples} samples would be "
             "equal.",
             place=study.place_of(arm, "strategy"),
             remedy="Give it a `temperature` above 0, such as 0.7.",
-        )
-    if study.draws > 1:
-        raise ConfigError(
-            f"The arm `{arm.name}` decodes greedily (temperature 0), so its {study.draws} draws would be equal.",
-            place=study.source.place("draws"),
-            remedy="Write `draws: 1`, or a `temperature` above 0 under `defaults:`.",
         )

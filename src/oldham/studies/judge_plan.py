@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,7 @@ from oldham.studies.added import FILE, read_added
 from oldham.studies.judging import Grader, Graders, make_judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence, Set
     from pathlib import Path
 
     from oldham.judges.base import Judge
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _SAMPLE: Final = 20
 """Trials of a benchmark whose prompts are made to see how long a judge's prompts are."""
 _CHARS_PER_TOKEN: Final = 4
+_TRY: Final = re.compile(r"(?:try|turn) \d+")
 _TRACE: Final = "I read the request and think about what it asks for."
 _ANSWER: Final = "This is what I have to say about it."
 _NOBODY: Final = ModelFingerprint(weights="", adapter=None, template="", dtype="", backend="stub")
@@ -38,7 +40,7 @@ class JudgeWork:
     judge: str
     """Its label."""
     calls: int
-    """Questions, the retries of unreadable replies left out."""
+    """Questions, the retries of unreadable replies left out; most where an attack asks of every try."""
     prompt_tokens: int
     """Estimated tokens to read, if every answer and trace is as long as its limit."""
     most_tokens: int
@@ -83,13 +85,14 @@ def judges_of(study: Study, run_dir: Path, benchmarks: Iterable[str]) -> dict[st
 
 
 def estimate_judging(
-    judges: Mapping[str, Sequence[Judge]], trials: Iterable[PlannedTrial], ledger: Path
+    judges: Mapping[str, Sequence[Judge]], trials: Iterable[PlannedTrial], stored: Set[str], ledger: Path
 ) -> tuple[JudgeWork, ...]:
     """Estimate what the judges that ask a model will ask, without loading one.
 
     Args:
         judges: By benchmark.
         trials: The study's distinct trials.
+        stored: Those among them that are generated: an attack that looks has asked its judge about them.
         ledger: The run's ledger; it need not be there.
 
     Returns:
@@ -113,6 +116,7 @@ def estimate_judging(
                 for name, some in judges.items()
                 if label in {j.label for j in some}
             ],
+            stored,
         )
         for label, judge in asking.items()
     )
@@ -164,7 +168,7 @@ def _judged(judges: Iterable[Judge], path: Path) -> dict[str, set[str]]:
         return {judge.label: ledger.judged_ids(judge.fingerprint) for judge in judges}
 
 
-def _work(judge: ModelJudge, groups: Sequence[Sequence[PlannedTrial]]) -> JudgeWork:
+def _work(judge: ModelJudge, groups: Sequence[Sequence[PlannedTrial]], stored: Set[str]) -> JudgeWork:
     calls = read = 0
     for trials in groups:
         sample = [_asked(judge, p) for p in trials[:: max(1, len(trials) // _SAMPLE)]]
@@ -176,13 +180,21 @@ def _work(judge: ModelJudge, groups: Sequence[Sequence[PlannedTrial]]) -> JudgeW
         for planned in trials:
             limits = {"answer": planned.prompt.answer_tokens, "trace": planned.prompt.thinking_tokens}
             spans = [span for span in judge.spans if span == "answer" or planned.prompt.thinks]
-            calls += sum(each[span] for span in spans)
-            read += sum(each[span] * (frame + limits[span]) for span in spans)
+            times = 1 + (0 if planned.trial.fingerprint in stored else _looks(judge, planned))
+            calls += times * sum(each[span] for span in spans)
+            read += times * sum(each[span] * (frame + limits[span]) for span in spans)
     written = calls * judge.answer_tokens
     server = judge.asker.server if isinstance(judge.asker, Grader) else None
     prices = (0.0, 0.0) if server is None else (server.usd_per_million_read, server.usd_per_million_written)
     usd = (read * (prices[0] or 0.0) + written * (prices[1] or 0.0)) / 1_000_000
     return JudgeWork(judge.label, calls, read, written, usd)
+
+
+def _looks(judge: ModelJudge, planned: PlannedTrial) -> int:
+    """Return of how many tries at most an attack asks a judge before the trial is judged like any other."""
+    if planned.judge is not judge or "judge" not in planned.attack.needs:
+        return 0
+    return sum(_TRY.fullmatch(call.label) is not None for call in planned.rehearsal.calls)
 
 
 def _asked(judge: ModelJudge, planned: PlannedTrial) -> dict[str, list[int]]:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import Field, model_validator
 
 from oldham.backends.base import Request, ServerOptions, backend_for, failed
+from oldham.backends.openai.spending import Spending
 from oldham.core.errors import ConfigError, ModelError
 from oldham.core.fingerprint import fingerprint
 from oldham.core.records import Record, Sampling, StopReason, Trial
 from oldham.judges.asking import ModelJudge
 from oldham.judges.base import JUDGES
 from oldham.judges.rules import offline_judge
+from oldham.studies.costs import Bill
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,10 +83,10 @@ class Grader:
         self._backend: Backend | None = None
         self._answered = False
         self._trouble: ModelError | None = None
-        self.usd = 0.0
-        """What its replies cost so far, on a server whose prices are known."""
-        self.spent_before = 0.0
-        """What the same run had spent on this model before: its server's cap counts it too."""
+        self.bill = Bill()
+        """What it was asked so far."""
+        self.spending = None if server is None else Spending(server)
+        """What is spent on its server; a run puts the total here that other models of the server share."""
 
     @property
     def model(self) -> str:
@@ -95,6 +97,11 @@ class Grader:
     def server(self) -> ServerOptions | None:
         """How it is reached."""
         return self._server
+
+    @property
+    def usd(self) -> float:
+        """What its replies cost so far, on a server whose prices are known."""
+        return self.bill.usd or 0.0
 
     @cached_property
     def fingerprint(self) -> ModelFingerprint:
@@ -145,27 +152,15 @@ class Grader:
 
     def _loaded(self) -> Backend:
         if self._backend is None:
-            self._backend = backend_for(self._model).load(self._model, self._within_cap())
+            self._backend = backend_for(self._model).load(self._model, self._server)
+            if self.spending is not None:  # which outlives the backend, so that the cap is not counted anew
+                self._backend.pay_from(self.spending, f"judges' model `{self._model}`")
             if self._backend.fingerprint != self.fingerprint:
                 self.close()
                 raise ModelError(
                     f"The model `{self._model}` changed while it was loaded.", remedy="Give the command again."
                 )
         return self._backend
-
-    def _within_cap(self) -> ServerOptions | None:
-        """Return the server, its cap lowered by what this run has spent on the model already."""
-        spent = self.spent_before + self.usd
-        if self._server is None or self._server.cap_usd is None or not spent:
-            return self._server
-        left = self._server.cap_usd - spent
-        if left <= 0:
-            raise ModelError(
-                f"The spending cap of ${self._server.cap_usd:g} is reached.",
-                place=f"model `{self._model}`",
-                remedy="Raise cap_usd and give the same command again.",
-            )
-        return self._server.model_copy(update={"cap_usd": left})
 
     def _generate(self, backend: Backend, requests: Sequence[Request]) -> list[Generation]:
         if self._trouble is not None:
@@ -178,7 +173,8 @@ class Grader:
             self._trouble = error
             return [failed(request, self.fingerprint, error.message) for request in requests]
         self._answered = self._answered or any(reply.stop is not StopReason.ERROR for reply in replies)
-        self.usd += sum(reply.usd or 0.0 for reply in replies)
+        for reply in replies:
+            self.bill.add(reply)
         return replies
 
 
@@ -198,8 +194,10 @@ class Graders:
         for grader in self._known:
             if (grader.model, grader.server) == (model, server):
                 return grader
-        self._known.append(Grader(model, server))
-        return self._known[-1]
+        made = Grader(model, server)
+        made.spending = next((g.spending for g in self._known if g.server == server), made.spending)
+        self._known.append(made)
+        return made
 
 
 def with_model(spec: JudgeSpec, model: str | None) -> JudgeSpec:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oldham._version import __version__
 from oldham.core.fingerprint import fingerprint
-from oldham.core.records import jsonable
 from oldham.judges.asking import ModelJudge
 from oldham.studies.attackers import attackers_told
 from oldham.studies.steering import steering_facts
@@ -76,7 +75,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "draws": study.draws,
         "attacks": [attack.label for attack in study.resolved_attacks],
         "attackers": attackers_told(plan),
-        "models": {name: jsonable(model) for name, model in plan.models.items()},
+        "models": {name: model.model_dump(mode="json") for name, model in plan.models.items()},
         "arms": {
             arm.name: {
                 "fingerprint": plan.arm_fingerprints[arm.name],
@@ -86,11 +85,11 @@ def describe(plan: Plan) -> dict[str, Any]:
                 "server": arm.server,
                 "vote": arm.vote,
                 "factors": arm.factors,
-                "training": None if arm.trained is None else jsonable(arm.trained),
+                "training": None if arm.trained is None else arm.trained.model_dump(mode="json"),
                 **steering_facts(arm.steering),
-                **jsonable(arm.prompt),
+                **arm.prompt.model_dump(mode="json"),
                 "thinking_tokens": first[arm.name].thinking_tokens,  # the strategy's own, where the arm names none
-                **jsonable(arm.sampling),
+                **arm.sampling.model_dump(mode="json"),
             }
             for arm in study.resolved_arms
         },

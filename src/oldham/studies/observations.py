@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
 from oldham.attacks.attacker import AskingAttack
-from oldham.core.errors import DataError, UnknownNameError, did_you_mean
+from oldham.attacks.base import Encoder
+from oldham.attacks.spec import attack_of
+from oldham.core.errors import DataError, OldhamError, UnknownNameError, did_you_mean
 from oldham.core.observations import as_observations, read_observations
 from oldham.core.outcomes import MISSING, Outcome
 from oldham.core.records import StopReason
 from oldham.judges.cards import ARM, cards_of, shipped_cards
+from oldham.judges.point import Requests
 from oldham.studies.arms import samples_of
 from oldham.studies.votes import counted
 
@@ -61,8 +65,13 @@ def build_observations(plan: Plan, ledger: Ledger) -> pl.DataFrame:
     Raises:
         LedgerError: A row is damaged.
     """
+    requests = {benchmark: Requests(items) for benchmark, items in plan.items.items()}
     facts = {
-        g.trial.fingerprint: {**generation_facts(g), **_attack_facts(plan.distinct[g.trial.fingerprint].attack, g)}
+        g.trial.fingerprint: {
+            **generation_facts(g),
+            **_attack_facts(plan.distinct[g.trial.fingerprint].attack, g),
+            **_named(requests[g.trial.benchmark], g),
+        }
         for g in ledger.generations(plan.distinct)
     }
     verdicts: dict[tuple[str, str], list[Verdict]] = {}
@@ -77,6 +86,12 @@ def build_observations(plan: Plan, ledger: Ledger) -> pl.DataFrame:
         for judged in _judged(judge, verdicts.get((planned.trial.fingerprint, judge.fingerprint), []))
     ]
     return as_observations(pl.DataFrame(_voted(plan, rows), infer_schema_length=None))
+
+
+def _named(requests: Requests, generation: Generation) -> dict[str, float]:
+    """Return how much of its request an answer names; nothing where that is unknown."""
+    named = requests.named_in(generation)
+    return {} if named is None else {"named": named.own, "named_by_chance": named.by_chance}
 
 
 def _voted(plan: Plan, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -106,6 +121,7 @@ def _identity(plan: Plan, planned: PlannedTrial) -> dict[str, Any]:
         **trial_columns(plan.study.name, planned.trial, planned.item),
         "technique": planned.attack.technique if planned.attack.parts else None,
         "attack_dose": planned.attack.dose_value,
+        "disguised": _hides(planned.attack),
         "arm": arm.name,  # arms that share a generation share its trial, and each has a row
         "intervention": arm.intervention,
         "dose": arm.dose,
@@ -131,9 +147,24 @@ def trial_columns(study: str, trial: Trial, item: Item) -> dict[str, Any]:
         "category": item.category,
         "pair": item.pair,
         "attack": trial.attack,
+        "disguised": _disguised(trial.attack),
         "draw": trial.draw,
         "generation": trial.fingerprint,
     }
+
+
+@cache
+def _disguised(label: str) -> bool | None:
+    """Say whether an attack hides what is asked for, by its label; None for a label that is none of this package's."""
+    try:
+        return _hides(attack_of(label))
+    except (OldhamError, OSError):
+        return None
+
+
+def _hides(attack: Composed) -> bool:
+    """Say whether one of an attack's parts writes the request in another way; a dose of 0 leaves it as it is."""
+    return any(isinstance(part, Encoder) and part.dose_value != 0 for part in attack.parts)
 
 
 def generation_facts(generation: Generation) -> dict[str, Any]:

@@ -8,13 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from oldham.backends.base import ModelSpec, backend_for
+from oldham.backends.base import backend_for
 from oldham.backends.programs import ProgramRequest
 from oldham.benchmarks import load_items
-from oldham.core.errors import EmptyLedgerError, ModelError
+from oldham.core.errors import ModelError
 from oldham.core.explain import with_place
 from oldham.core.fingerprint import fingerprint
-from oldham.core.ledger import Ledger
 from oldham.core.records import Item, ModelFingerprint, PromptPlan, Trial
 from oldham.prompts import dry_run, rehearse
 from oldham.studies.arms import PROBES, samples_of
@@ -25,7 +24,8 @@ from oldham.studies.attackers import (
     estimate_attackers,
     identify_attackers,
 )
-from oldham.studies.attacks import attack_seed, check_attacks, check_words
+from oldham.studies.attacks import attack_seed, check_attacks, check_words, draws_anew
+from oldham.studies.estimate import estimate, look_up
 from oldham.studies.judge_plan import JudgeWork, check_graders, estimate_judging, judges_of
 from oldham.studies.plan_warnings import plan_warnings
 from oldham.studies.spec import Study
@@ -41,11 +41,9 @@ if TYPE_CHECKING:
     from oldham.prompts.base import Program
     from oldham.prompts.build import DryRun
     from oldham.studies.arms import Arm
+    from oldham.studies.estimate import Estimate
 
 _CHARS_PER_TOKEN: Final = 4
-_RATE_SAMPLE: Final = 200
-_EMBEDDED_SPEED: Final = 386 / 211_200
-"""Seconds for each token a trial of the embedded model may take: the demo on 2 cores (docs/results.md)."""
 
 
 @dataclass(frozen=True)
@@ -106,24 +104,6 @@ class Seat:
     def subject(self) -> str:
         """The name in findings."""
         return self.arms[0].seat
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What the trials that are still to be generated will take."""
-
-    trials: int
-    """How many there are."""
-    prompt_tokens: int
-    """Estimated tokens to read."""
-    most_tokens: int
-    """Most tokens to write; answers usually end earlier."""
-    seconds: float | None
-    """Estimated time; None where a model's speed is not known."""
-    assumed: bool
-    """True where a speed comes from another machine, because this one has none in the ledger yet."""
-    usd: float
-    """What it costs at most on servers whose prices are known; 0 without any."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +220,8 @@ def plan(study: Study | str | Path, *, run_dir: Path | None = None, identities: 
     trials = tuple(planned for arm in study.resolved_arms for planned in _trials_of(arm, known, study, items))
     distinct = {p.trial.fingerprint: p for p in trials}
     ledger = directory / "ledger.sqlite"
-    stored, rates = _look_up(ledger, distinct)
+    stored, rates = look_up(ledger, distinct)
+    left = [planned for trial, planned in distinct.items() if trial not in stored]
     made = Plan(
         study=study,
         run_dir=directory,
@@ -250,11 +231,11 @@ def plan(study: Study | str | Path, *, run_dir: Path | None = None, identities: 
         arm_fingerprints=known.arms,
         trials=trials,
         stored=stored,
-        estimate=_estimate(study, trials, stored, known.models, rates),
+        estimate=estimate(study, left, known.models, rates),
         warnings=() if identities else tuple(plan_warnings(study, items, known.arms)),
-        judging=() if identities else estimate_judging(known.judges, distinct.values(), ledger),
+        judging=() if identities else estimate_judging(known.judges, distinct.values(), stored, ledger),
         attackers=known.attackers,
-        attacking=estimate_attackers(study, [p for trial, p in distinct.items() if trial not in stored]),
+        attacking=estimate_attackers(study, left),
     )
     if identities is None:
         _check_reachable(made)
@@ -273,10 +254,10 @@ def _check_reachable(made: Plan) -> None:
     check_graders(study, made.run_dir, made.judges, made.judging)
 
 
-def _identities(study: Study, directory: Path, benchmarks: Iterable[str]) -> Identities:
+def _identities(study: Study, directory: Path, items: Mapping[str, Sequence[Item]]) -> Identities:
     """Identify judges, models and arms, none of them loaded."""
-    check_words(study)
-    judges = judges_of(study, directory, benchmarks)
+    check_words(study, items)
+    judges = judges_of(study, directory, items)
     models: dict[str, ModelFingerprint] = {}
     for arm in study.resolved_arms:
         if arm.seat not in models:
@@ -310,7 +291,6 @@ def _arm_fingerprint(arm: Arm, model: ModelFingerprint, steering: Mapping[str, o
 def _trials_of(
     arm: Arm, known: Identities, study: Study, items: Mapping[str, Sequence[Item]]
 ) -> Iterable[PlannedTrial]:
-    draws = study.draws * samples_of(arm)
     judges = {benchmark: _steering(judges) for benchmark, judges in known.judges.items()}
     doing = {
         (wanted.label, benchmark): attack_identity(wanted.attack, known.attackers, judge)
@@ -318,6 +298,11 @@ def _trials_of(
         for benchmark, judge in judges.items()
     }
     samples = samples_of(arm)
+    # What decodes greedily says the same again, unless the attack asks something else.
+    draws = {
+        wanted.label: samples * (study.draws if arm.sampling.temperature > 0 or draws_anew(wanted.attack) else 1)
+        for wanted in study.resolved_attacks
+    }
     for item in itertools.chain.from_iterable(items.values()):
         plain = dry_run(item, arm.prompt)
         for wanted in study.resolved_attacks:
@@ -325,7 +310,7 @@ def _trials_of(
             if not wanted.meets(item) or attack.inapplicable(plain.answering) is not None:
                 continue
             rehearsal = plain
-            for draw in range(draws):
+            for draw in range(draws[attack.label]):
                 # The samples of a vote answer one attempt, as the single answer of another arm does.
                 seed = attack_seed(attack, item, study.seed, draw // samples)
                 if attack.parts and (draw == 0 or attack.random):
@@ -361,55 +346,3 @@ def _scorer(judge: Judge | None) -> Scorer | None:
         return None if verdict is None else verdict.score
 
     return score
-
-
-def _look_up(path: Path, planned: Mapping[str, PlannedTrial]) -> tuple[frozenset[str], dict[str, float]]:
-    """Find which trials are stored, and each model's seconds for each token it was allowed."""
-    if not path.is_file():
-        return frozenset(), {}
-    seconds: dict[str, float] = {}
-    tokens: dict[str, int] = {}
-    try:
-        ledger = Ledger(path, read_only=True)
-    except EmptyLedgerError:
-        return frozenset(), {}
-    with ledger:
-        stored = ledger.generation_ids() & planned.keys()
-        # Rows come in the order of their hashes, so the first ones are a fair sample of all.
-        for generation in itertools.islice(ledger.generations(stored), _RATE_SAMPLE):
-            model, trial = generation.model.fingerprint, planned[generation.trial.fingerprint]
-            if generation.seconds is not None:
-                seconds[model] = seconds.get(model, 0.0) + generation.seconds
-                tokens[model] = tokens.get(model, 0) + trial.most_tokens
-    # A model that has only scored given answers has written nothing, and has no pace.
-    return frozenset(stored), {model: seconds[model] / tokens[model] for model in seconds if tokens[model]}
-
-
-def _estimate(
-    study: Study,
-    trials: Sequence[PlannedTrial],
-    stored: frozenset[str],
-    models: Mapping[str, ModelFingerprint],
-    rates: Mapping[str, float],
-) -> Estimate:
-    left = {p.trial.fingerprint: p for p in trials if p.trial.fingerprint not in stored}.values()
-    measured = {name: rates[model.fingerprint] for name, model in models.items() if model.fingerprint in rates}
-    embedded = {name: _EMBEDDED_SPEED for name in models if ModelSpec.parse(name).scheme == "alias"}
-    speeds = embedded | measured
-    needed = {p.arm.seat for p in left}
-    return Estimate(
-        trials=len(left),
-        prompt_tokens=sum(p.prompt_tokens for p in left),
-        most_tokens=sum(p.most_tokens for p in left),
-        seconds=sum(p.most_tokens * speeds[p.arm.seat] for p in left) if needed <= speeds.keys() else None,
-        assumed=not needed <= measured.keys(),
-        usd=sum(_price(p, study.server_of(p.arm)) for p in left),
-    )
-
-
-def _price(planned: PlannedTrial, server: ServerOptions | None) -> float:
-    """Return what a trial costs at most; 0 where a price is not known."""
-    if server is None:
-        return 0.0
-    read, written = server.usd_per_million_read or 0.0, server.usd_per_million_written or 0.0
-    return (planned.prompt_tokens * read + planned.most_tokens * written) / 1_000_000

@@ -8,11 +8,12 @@ from oldham.backends.base import backend_for
 from oldham.benchmarks import BENCHMARKS
 from oldham.core.outcomes import SAFETY_AXES, Axis
 from oldham.prompts import CLAUSES
-from oldham.studies.attacks import attack_warnings
+from oldham.studies.attacks import attack_warnings, draws_anew
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from oldham.backends.base import ServerOptions
     from oldham.core.records import Item
     from oldham.studies.spec import Study
 
@@ -38,7 +39,9 @@ def plan_warnings(
         yield "No benchmark is on the axis `reasoning`, so there is nothing to couple safety with."
     if not axes & set(SAFETY_AXES):
         yield "No benchmark is on a safety axis, so there is nothing to couple reasoning with."
-    yield from attack_warnings(study)
+    yield from attack_warnings(study, items)
+    yield from _single_draws(study)
+    yield from _separate_caps(study)
     if len(study.resolved_arms) < 2:
         yield "There is only one arm, so nothing is compared."
     if study.draws == 1 and any(arm.sampling.temperature > 0 for arm in study.resolved_arms):
@@ -61,3 +64,35 @@ def plan_warnings(
         control = CLAUSES.get(name).neutral
         if control is not None and control not in clauses:
             yield f"No arm tells what `{name}` says from how long it is; `safety: {control}` would."
+
+
+def _single_draws(study: Study) -> Iterable[str]:
+    """Say where a study of several draws makes one, because all would be the same text."""
+    greedy = [arm.name for arm in study.resolved_arms if not arm.sampling.temperature]
+    anew = [wanted.label for wanted in study.resolved_attacks if draws_anew(wanted.attack)]
+    same = [wanted.label for wanted in study.resolved_attacks if wanted.label not in anew]
+    if study.draws > 1 and greedy and same:
+        yield (
+            f"Under `{'`, `'.join(greedy)}`, which decode greedily, `{'`, `'.join(same)}` would give the same text "
+            f"{study.draws} times and {'has' if len(same) == 1 else 'have'} one draw; `{'`, `'.join(anew)}` "
+            f"{'has' if len(anew) == 1 else 'have'} {study.draws}."
+        )
+
+
+def _separate_caps(study: Study) -> Iterable[str]:
+    """Say where the caps of several entries stand for one server, and none of them holds for all of it."""
+    used = {arm.server for arm in study.resolved_arms} | {attacker.server for attacker in study.attackers.values()}
+    used |= {judge.server for judge in study.judges}
+    capped: dict[str, dict[str, ServerOptions]] = {}
+    for name, options in study.servers.items():
+        if name in used and options.url is not None and options.cap_usd is not None:
+            entries = capped.setdefault(options.url.rstrip("/"), {})
+            if options not in entries.values():  # entries that say the same are one
+                entries[name] = options
+    for url, entries in capped.items():
+        if len(entries) > 1:
+            most = sum(options.cap_usd or 0.0 for options in entries.values())
+            yield (
+                f"The servers `{'`, `'.join(entries)}` have one address ({url}) and a cap each, and their caps are "
+                f"apart: together up to ${most:g}."
+            )

@@ -1,4 +1,4 @@
-"""The checks before a study's first batch, of its judges and of each model, each made once and kept with the run."""
+"""The checks before a study's first batch, of judges, models and attackers, each made once and kept with the run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from oldham.core.errors import EmptyLedgerError, ModelError
 from oldham.core.fingerprint import fingerprint
 from oldham.core.ledger import Ledger
 from oldham.judges.asking import ModelJudge
+from oldham.studies.attackers import load_attacker
 from oldham.studies.judging import graders_of
 from oldham.studies.plan import Seat, plan
+from oldham.studies.preflight_attackers import attacker_key, attacker_subject, check_attacker
 from oldham.studies.preflight_checks import check_all
 from oldham.studies.preflight_judges import JudgeChecks, check_asking, check_judges
 from oldham.studies.preflight_kept import VERSION, Checked, Kept
@@ -58,7 +60,9 @@ def check_model(work: Plan, seat: Seat, backend: Backend, ledger: Ledger | None)
 
 
 def check_study(study: Study | str | Path, *, run_dir: Path | None = None) -> Iterator[Checked]:
-    """Check the judges of a study, then each of its models, and the models that judges ask. Nothing is stored.
+    """Check the judges of a study, then each of its models, its attackers, and the models that judges ask.
+
+    Nothing is stored.
 
     Args:
         study: A study, or the path of a study file.
@@ -88,6 +92,8 @@ def check_study(study: Study | str | Path, *, run_dir: Path | None = None) -> It
     finally:
         if ledger is not None:
             ledger.close()
+    for name in work.attackers:
+        yield _attacker_alone(work, name)
     asking = _asking(work)
     for grader in graders_of(asking):
         try:
@@ -164,15 +170,37 @@ class Preflight:
         look = partial(check_model, self._work, seat, backend, ledger)
         self._kept.check(self._key(seat), seat.subject, look, ModelError)
 
+    def attacker(self, name: str, load: Callable[[], Backend]) -> None:
+        """Check an attacker, by asking it.
+
+        Args:
+            name: Its name.
+            load: Returns its model, loaded; not called where the check was made before.
+
+        Raises:
+            ModelError: It fails or says nothing, or cannot be asked.
+        """
+        look = partial(check_attacker, self._work, name, load)
+        self._kept.check(attacker_key(self._work, name), attacker_subject(self._work, name), look, ModelError)
+
     def facts(self) -> list[dict[str, Any]]:
         """Return what is known of this plan's judges and models, for the manifest: plain JSON values."""
         judges = _judges(self._work)
         keys = [JudgeChecks.offline_key(judges), *map(self._key, self._seats.values())]
+        keys += [attacker_key(self._work, name) for name in self._work.attackers]
         return self._kept.facts([*keys, *map(JudgeChecks.asking_key, _asking(self._work))])
 
     def _key(self, seat: Seat) -> str:
         arms = sorted(self._work.arm_fingerprints[arm.name] for arm in seat.arms)
         return fingerprint("preflight", [VERSION, __version__, seat.model, seat.arms[0].server, arms])
+
+
+def _attacker_alone(work: Plan, name: str) -> Checked:
+    attacker = load_attacker(work, name)
+    try:
+        return check_attacker(work, name, lambda: attacker)
+    finally:
+        attacker.close()
 
 
 def _judges(work: Plan) -> list[Judge]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from oldham.core.records import Record, jsonable
+from oldham.core.records import Record
 from oldham.studies.preflight_probes import Finding
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ class Kept:
         if checked.stops:
             raise self._stopped(checked, kind)
         self.found[key] = checked
-        text = json.dumps({key: jsonable(kept) for key, kept in self.found.items()}, indent=2, ensure_ascii=False)
+        text = json.dumps(
+            {key: kept.model_dump(mode="json") for key, kept in self.found.items()}, indent=2, ensure_ascii=False
+        )
         self.directory.write(self._file, text.encode())
 
     def facts(self, keys: Iterable[str]) -> list[dict[str, Any]]:
@@ -92,7 +94,7 @@ class Kept:
         Args:
             keys: Identities of what was checked; those that were not are left out.
         """
-        return [jsonable(self.found[key]) for key in keys if key in self.found]
+        return [self.found[key].model_dump(mode="json") for key in keys if key in self.found]
 
     def _unchecked(self, subject: str) -> Checked:
         said = "Not checked: the run was started with --no-preflight."

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from oldham.backends import programs
 from oldham.backends.base import backend_for
@@ -15,24 +16,23 @@ from oldham.core.ledger import Ledger
 from oldham.core.records import StopReason
 from oldham.judges.asking import ModelJudge
 from oldham.studies.attackers import Attackers
+from oldham.studies.costs import Costs
 from oldham.studies.judging import graders_of
 from oldham.studies.manifest import describe, earlier_runs, now
 from oldham.studies.plan import plan
 from oldham.studies.preflight import Preflight
 from oldham.studies.progress import Silent
 from oldham.studies.reading import Reader, tasks_of
+from oldham.studies.result import RunResult
 from oldham.studies.rundir import RunDir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import polars as pl
-
-    from oldham.backends.base import Backend, ServerOptions
+    from oldham.backends.base import Backend, Request
     from oldham.core.records import Generation, ModelFingerprint
     from oldham.studies.arms import Arm
-    from oldham.studies.judging import Grader
     from oldham.studies.plan import Plan, PlannedTrial
     from oldham.studies.progress import Progress
     from oldham.studies.spec import Study
@@ -40,62 +40,6 @@ if TYPE_CHECKING:
 
 _STORED_TOGETHER: Final = 32
 _STORED_AFTER_S: Final = 1.0
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run did."""
-
-    study: Study
-    """The study."""
-    run_dir: Path
-    """Where its files are."""
-    observations: pl.DataFrame
-    """The observation table, one row for each trial, judge and span."""
-    n_generated: int
-    """Generations this run made."""
-    n_reused: int
-    """Generations that were in the ledger already."""
-    n_missing: int
-    """Generations that failed; the same run tries them again."""
-    usd: float
-    """What this run's generations and judges cost on servers whose prices are known; 0 without any."""
-    seconds: float
-    """Wall time of this run."""
-    n_judged: int = 0
-    """Verdicts that judges which ask a model gave in this run."""
-    n_unread: int = 0
-    """Verdicts that are missing because a judge's model failed; the same run asks again."""
-    n_settled: int = 0
-    """Of `n_judged`, verdicts that needed no model: on answers that are missing, broken off or incoherent."""
-    n_near_ties: int = 0
-    """Of `n_greedy`, tokens whose runner-up came within the number format's resolution."""
-    n_greedy: int = 0
-    """Tokens this run wrote without randomness, where it is known how close the runners-up came; the few that were
-    forced, such as a cue for the answer, among them."""
-    unreadable: tuple[str, ...] = ()
-    """For each judge some of whose model's replies of this run could not be read, how many; a line each."""
-
-    def to_frame(self) -> pl.DataFrame:
-        """Return the observation table."""
-        return self.observations
-
-    def summary(self) -> str:
-        """Say in a few sentences what was done, and in a line for each judge whose replies could not be read."""
-        settled = f", {self.n_settled} of them without asking their model" if self.n_settled else ""
-        asked = f" Judges that ask a model gave {self.n_judged} verdicts{settled}." if self.n_judged else ""
-        missing = f" {self.n_missing} failed; run the study again to try them." if self.n_missing else ""
-        unread = f" {self.n_unread} verdicts are missing; run the study again to ask for them." if self.n_unread else ""
-        cost = f", for ${self.usd:,.2f}" if self.usd else ""
-        if not self.n_generated and not self.n_missing:
-            done = f"All {self.n_reused} generations were in the ledger already ({self.seconds:.1f} s{cost})."
-        else:
-            done = f"{self.n_generated} generations made, {self.n_reused} reused, in {self.seconds:.0f} s{cost}."
-        ties = ""
-        if self.n_near_ties:
-            share = self.n_near_ties / self.n_greedy
-            ties = f" {share:.1%} of the greedily drawn tokens were near-ties: another machine may write other texts."
-        return "\n".join([f"{done}{ties}{missing}{asked}{unread}", *self.unreadable])
 
 
 def run(
@@ -127,12 +71,25 @@ def run(
     """
     started, watch = time.monotonic(), progress or Silent()
     work = plan(study, run_dir=run_dir)
-    directory = RunDir(work.run_dir)
     try:
-        with directory.lock():
-            _keep_study(work, directory, watch)
-            with Ledger(directory.ledger) as ledger:
-                unit = _Work(work, directory, ledger, watch, preflight=preflight)
+        done = _carry_out(work, watch, preflight=preflight)
+    except KeyboardInterrupt as error:
+        raise RunInterruptedError(
+            "Stopped; every finished batch is stored.",
+            place=str(work.run_dir),
+            remedy=f"To go on, give the same command again: oldham run {work.study.source.name}",
+        ) from error
+    return replace(done, seconds=time.monotonic() - started)
+
+
+def _carry_out(work: Plan, watch: Progress, *, preflight: bool) -> RunResult:
+    """Carry a plan out under its run's lock."""
+    directory = RunDir(work.run_dir)
+    with directory.lock():
+        _keep_study(work, directory, watch)
+        with Ledger(directory.ledger) as ledger:
+            unit = _Work(work, directory, ledger, watch, preflight=preflight)
+            try:
                 generated = unit.generate()
                 try:
                     unit.judge()
@@ -141,29 +98,9 @@ def run(
                 except OldhamError:
                     unit.finish(generated)  # a judge failed or cannot be had: what there is can be looked at meanwhile
                     raise
-                missing, observations = unit.finish(generated)
-    except KeyboardInterrupt as error:
-        raise RunInterruptedError(
-            "Stopped; every finished batch is stored.",
-            place=str(work.run_dir),
-            remedy=f"To go on, give the same command again: oldham run {work.study.source.name}",
-        ) from error
-    return RunResult(
-        study=work.study,
-        run_dir=work.run_dir,
-        observations=observations,
-        n_generated=generated,
-        n_reused=len(work.distinct) - generated - missing,
-        n_missing=missing,
-        usd=unit.usd,
-        seconds=time.monotonic() - started,
-        n_judged=unit.n_judged,
-        n_unread=unit.n_unread,
-        n_settled=unit.n_settled,
-        n_near_ties=unit.n_near_ties,
-        n_greedy=unit.n_greedy,
-        unreadable=unit.unreadable,
-    )
+                return unit.finish(generated)
+            finally:
+                unit.leave_bill()
 
 
 def chunked(trials: Sequence[PlannedTrial], size: int) -> Iterator[list[PlannedTrial]]:
@@ -188,8 +125,8 @@ class _Work:
     def __init__(self, work: Plan, directory: RunDir, ledger: Ledger, watch: Progress, *, preflight: bool) -> None:
         self.work, self.directory, self.ledger, self.watch = work, directory, ledger, watch
         self.started = now()
+        self.finished = False
         self.stored = ledger.generation_ids()
-        self.spent: dict[tuple[str, str | None], float] = {}
         self.n_judged = self.n_unread = self.n_settled = 0
         self.n_near_ties = self.n_greedy = 0
         self.unreadable: tuple[str, ...] = ()
@@ -198,8 +135,9 @@ class _Work:
         self.preflight = Preflight(work, directory, wanted=preflight, note=watch.note)
         self.judges = {j.fingerprint: j for judges in work.judges.values() for j in judges}.values()
         self.graders = graders_of(self.judges)
+        self.costs = Costs(work.study, self.graders)
         self.backend: Backend | None = None
-        self.attackers = Attackers(work)
+        self.attackers = Attackers(work, self.costs, self._check_attacker)
 
     def generate(self) -> int:
         """Generate what is missing, one model at a time; return how many generations are new."""
@@ -236,38 +174,40 @@ class _Work:
             raise ModelError(f"The model `{arm.model}` changed while it was loaded.", remedy="Give the command again.")
         if backend.remark:
             self.watch.note(backend.remark)
-        self.preflight.model(backend, arm.server, self.ledger)
+        with self.costs.checking(arm.model, self.work.study.server_of(arm)):
+            self.preflight.model(backend, arm.server, self.ledger)
         backend = self.attackers.beside(backend, arm, self._missing(itertools.chain.from_iterable(queue)))
+        heard = self.costs.heard(arm)
         if backend.continuous:
-            return self._generate_part(backend, self._missing(itertools.chain.from_iterable(queue)))
+            return self._generate_part(backend, self._missing(itertools.chain.from_iterable(queue)), heard)
         # Batches are cut from the whole plan, so a run that continues meets exactly the batches that were not reached.
         # One that is stored in part holds rows of an earlier study or rows that failed.
         batches = [batch for trials in queue for batch in chunked(trials, backend.batch_size)]
-        return [failure for batch in batches for failure in self._generate_part(backend, self._missing(batch))]
+        return [failure for batch in batches for failure in self._generate_part(backend, self._missing(batch), heard)]
+
+    def _check_attacker(self, name: str, load: Callable[[], Backend]) -> None:
+        options = self.work.study.attackers[name]
+        server = None if options.server is None else self.work.study.servers[options.server]
+        with self.costs.checking(options.model, server):
+            self.preflight.attacker(name, load)
 
     def _backend(self, arm: Arm) -> Backend:
         """Return who answers for an arm: the backend of the arms before it where that can become this one's."""
-        server = self._within_cap(arm)
-        if self.backend is not None:
-            if self.backend.switch(arm.model, server):
-                return self.backend
+        server = self.work.study.server_of(arm)
+        if self.backend is not None and not self.backend.switch(arm.model, server):
             self.backend.close()
             self.backend = None
-        self.backend = backend_for(arm.model).load(arm.model, server)
+        if self.backend is None:
+            self.backend = backend_for(arm.model).load(arm.model, server)
+        self.costs.share(self.backend, f"model `{arm.model}`", server)
         return self.backend
 
     def _missing(self, trials: Iterable[PlannedTrial]) -> list[PlannedTrial]:
         return [p for p in trials if p.trial.fingerprint not in self.stored]
 
-    def _within_cap(self, arm: Arm) -> ServerOptions | None:
-        """Return an arm's server, its cap lowered by what the checks of judges have spent on the same model."""
-        options = self.work.study.server_of(arm)
-        spent = sum(g.usd for g in self.graders if self._is_asked_by(g, arm.model, arm.server))
-        if options is None or options.cap_usd is None or not spent:
-            return options
-        return options.model_copy(update={"cap_usd": max(0.0, options.cap_usd - spent)})
-
-    def _generate_part(self, backend: Backend, todo: Sequence[PlannedTrial]) -> list[str]:
+    def _generate_part(
+        self, backend: Backend, todo: Sequence[PlannedTrial], heard: Callable[[Request, Generation], None]
+    ) -> list[str]:
         """Generate some trials and store them: a few at a time where rows come one by one, else all at once."""
         fresh: list[tuple[PlannedTrial, Generation]] = []
         failures: list[str] = []
@@ -287,7 +227,7 @@ class _Work:
                 store()
 
         try:
-            programs.carry_out(backend, [p.request() for p in todo], done)
+            programs.carry_out(backend, [p.request() for p in todo], done, heard)
         except BaseException:
             if one_by_one:
                 store()
@@ -301,9 +241,6 @@ class _Work:
         good = [g for _, g in fresh if g.stop != StopReason.ERROR]
         failed = [(g.trial.fingerprint, _reason(g)) for _, g in fresh if g.stop == StopReason.ERROR]
         self.ledger.add_generations(good)
-        arm = fresh[0][0].arm
-        seat = (arm.model, arm.server)
-        self.spent[seat] = self.spent.get(seat, 0.0) + sum(g.usd or 0.0 for g in good)
         self.ledger.add_failures(failed)
         self.stored |= {g.trial.fingerprint for g in good}
         greedy = [g for g in good if g.near_ties is not None and g.sampling and not g.sampling.temperature]
@@ -312,18 +249,8 @@ class _Work:
         self.watch.generated(len(fresh), sum(p.most_tokens for p, _ in fresh), sum(map(_written, good)))
         return [reason for _, reason in failed]
 
-    @property
-    def usd(self) -> float:
-        """What was spent so far, on generations and on judges."""
-        return sum(self.spent.values()) + sum(grader.usd for grader in self.graders)
-
     def judge(self) -> None:
         """Give every judge the generations of the plan that it has not read."""
-        for grader in self.graders:
-            # A cap holds for a model of a server, whatever it is asked.
-            grader.spent_before = sum(
-                usd for (model, server), usd in self.spent.items() if self._is_asked_by(grader, model, server)
-            )
         asked = {trial: planned.item for trial, planned in self.work.distinct.items()}
         reader = Reader(
             self.ledger,
@@ -343,32 +270,59 @@ class _Work:
                     f"`{tally.judge}`: {tally.missing} verdicts are missing, because its model failed; the same "
                     "command asks again."
                 )
+        for sentence in self.costs.caps_reached:
+            self.watch.note(sentence)
 
-    def _is_asked_by(self, grader: Grader, model: str, server: str | None) -> bool:
-        options = None if server is None else self.work.study.servers[server]
-        return grader.model == model and grader.server == options
-
-    def finish(self, generated: int) -> tuple[int, pl.DataFrame]:
-        """Write the observations and the manifest; return how many generations are missing, and the observations."""
+    def finish(self, generated: int) -> RunResult:
+        """Write the observations and the manifest; return what was done, its time left out."""
         # polars takes half a second to import, which a mistake in the study should not have to wait for.
         from oldham.studies.observations import build_observations
 
         observations = build_observations(self.work, self.ledger)
         self.directory.write_observations(observations)
         missing = len(self.work.distinct.keys() - self.stored)
+        reused = len(self.work.distinct) - generated - missing
         self._write_manifest(
             {
                 "started": self.started,
                 "finished": now(),
                 "planned": len(self.work.distinct),
                 "generated": generated,
-                "reused": len(self.work.distinct) - generated - missing,
+                "reused": reused,
                 "missing": missing,
+                "spent": self._bills(),
             }
         )
-        return missing, observations
+        self.finished = True
+        return RunResult(
+            study=self.work.study,
+            run_dir=self.work.run_dir,
+            observations=observations,
+            n_generated=generated,
+            n_reused=reused,
+            n_missing=missing,
+            usd=self.costs.usd,
+            seconds=0.0,
+            n_judged=self.n_judged,
+            n_unread=self.n_unread,
+            n_settled=self.n_settled,
+            n_near_ties=self.n_near_ties,
+            n_greedy=self.n_greedy,
+            unreadable=self.unreadable,
+            spent=self.costs.spent,
+        )
 
-    def _write_manifest(self, this_run: Mapping[str, str | int | None]) -> None:
+    def leave_bill(self) -> None:
+        """Write what a run has paid that does not come to its end, so that a manifest's runs are all that was paid."""
+        if self.finished:
+            return
+        with suppress(OldhamError):  # what ended the run is told, and not what follows from it
+            self._write_manifest({"started": self.started, "finished": None, "spent": self._bills()})
+
+    def _bills(self) -> list[dict[str, Any]]:
+        return [spent.facts() for spent in self.costs.spent]
+
+    def _write_manifest(self, this_run: Mapping[str, Any]) -> None:
         self.facts["preflight"] = self.preflight.facts()
         manifest = {**self.facts, **this_run, "runs": [*self.earlier, this_run]}
         text = json.dumps(manifest, indent=2, ensure_ascii=False)

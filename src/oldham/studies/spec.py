@@ -26,7 +26,7 @@ from oldham.prompts.build import normalised
 from oldham.studies.arms import Arm, ArmSpec, SkippedCombination, by_vote, impossible
 from oldham.studies.attackers import check_attackers
 from oldham.studies.attacks import StudyAttack, resolve_attacks
-from oldham.studies.checks import check_arms, check_judges
+from oldham.studies.checks import check_arms, check_draws, check_judges
 from oldham.studies.design import Design, design
 from oldham.studies.judging import JudgeSpec
 from oldham.studies.steering import reached_from
@@ -194,6 +194,7 @@ class Study(BaseModel):
         check_arms(self)
         check_interventions(self._arms, self._source)
         self._check_names()
+        check_draws(self)
 
     def _named(self, name: str, trained: TrainedArms) -> Iterator[Arm]:
         """Return an arm, or with `train` one for each dose that the training run kept."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from oldham.backends.base import ModelSpec
 from oldham.core.errors import ConfigError
-from oldham.core.records import jsonable
 from oldham.core.steering import layer_of, read_header, steering_identity
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def steering_facts(spec: SteeringSpec | None) -> dict[str, Any]:
         return {"steering": None, "steering_identity": None}
     header = read_header(spec.direction)
     absolute = spec.model_copy(update={"direction": str(Path(spec.direction).expanduser().absolute())})
-    return {"steering": jsonable(absolute), "steering_identity": steering_identity(spec, header)}
+    return {"steering": absolute.model_dump(mode="json"), "steering_identity": steering_identity(spec, header)}
 
 
 def _check_fit(arm: Arm, spec: SteeringSpec, header: DirectionHeader) -> None:

@@ -11,8 +11,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from oldham.core.counts import total
 from oldham.core.outcomes import MISSING, Axis, Outcome
-from oldham.core.records import total
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 from oldham.backends.base import backend_for
 from oldham.core.errors import ConfigError, MissingDependencyError, OldhamError, RunInterruptedError
 from oldham.core.fingerprint import file_sha256, fingerprint
-from oldham.core.records import jsonable
 from oldham.training.examples import build_examples
 from oldham.training.naming import dose_model
 
@@ -186,7 +185,7 @@ def _claim(run_dir: Path, settings: TrainingSettings) -> None:
                     remedy="Give the run another `name`, or another --out.",
                 )
             return
-        _write_json(path, {"identity": identity, "method": settings.method, "settings": jsonable(settings)})
+        _write_json(path, {"identity": identity, "method": settings.method, "settings": settings.model_dump(mode="json")})
     except (OSError, ValueError, KeyError) as error:
         raise OldhamError(f"The run directory cannot be used ({error}).", place=str(run_dir)) from error
 
@@ -233,7 +232,7 @@ def _write_manifest(
         run_dir / "manifest.json",
         {
             "method": settings.method,
-            "settings": jsonable(settings),
+            "settings": settings.model_dump(mode="json"),
             "fingerprint": settings.fingerprint(),
             "steps": trained.steps,
             "stopped": trained.stopped,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -31,7 +30,6 @@ from oldham.trajectories.table import FILE, TrajectoryTable, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from oldham.backends.chat import ChatFormat
@@ -252,7 +250,7 @@ class _Work:
         told_why = False
         for trace, prepared in ready:
             try:
-                with _steered(backend.model, trace.steering):
+                with backend.steered(trace.steering):
                     told = read(backend.model, prepared, self.options, self.reader)
             except UnreadableTraceError as error:
                 self.skipped[error.message] += 1
@@ -313,14 +311,6 @@ def _identified(model: StoredModel) -> ModelFingerprint:
             remedy="Put the earlier files back, or run the study again.",
         )
     return own
-
-
-def _steered(model: Any, steering: SteeringSpec | None) -> AbstractContextManager[None]:
-    if steering is None:
-        return nullcontext()
-    from oldham.engine.steering import steered  # torch
-
-    return steered(model, steering)
 
 
 def _reading(model: ModelFingerprint, options: ReadoutOptions, steering: SteeringSpec | None) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from oldham.backends.base import Backend, failed
 from oldham.backends.chat_formats import chat_format
@@ -30,6 +30,16 @@ T = TypeVar("T")
 _BLINK_S: Final = 0.1
 
 
+class _Row(NamedTuple):
+    """What became of a request."""
+
+    outcome: Generation | Exception
+    seconds: float = 0.0
+    """How long it took; 0 where nothing came of it."""
+    usd: float | None = None
+    """What was paid where nothing came of it; None for nothing, and where it is not known."""
+
+
 class OpenAIBackend(Backend):
     """A model behind a server, asked by many requests at a time.
 
@@ -47,7 +57,7 @@ class OpenAIBackend(Backend):
     def __init__(self, model: ServedModel, url: str, key: str, chat: ChatFormat | None) -> None:
         self._model, self._url, self._key, self._chat = model, url, key, chat
         self._fingerprint = model.fingerprint
-        self._spending = Spending(model.options)
+        self._spending, self._payer = Spending(model.options), f"model `{model.name}`"
         self._manners = Manners()
         self._taken: frozenset[str] = frozenset()
 
@@ -98,6 +108,10 @@ class OpenAIBackend(Backend):
         """US dollars spent so far, by the prices given; 0 without them."""
         return self._spending.spent
 
+    def pay_from(self, spending: Spending, who: str) -> None:
+        """Share a total and its cap. See `Backend.pay_from`."""
+        self._spending, self._payer = spending, who
+
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Ask the server for every request at once, as far as `concurrency` allows. See `Backend.generate`.
 
@@ -105,27 +119,25 @@ class OpenAIBackend(Backend):
         """
         started = time.perf_counter()
         rows = _run(self._generate(requests))
-        self._raise_if_hopeless([outcome for outcome, _ in rows])
-        wall, busy = time.perf_counter() - started, sum(seconds for _, seconds in rows) or 1.0
+        self._raise_if_hopeless([row.outcome for row in rows])
+        wall, busy = time.perf_counter() - started, sum(row.seconds for row in rows) or 1.0
         return [
-            self._failed(request, outcome)
-            if isinstance(outcome, Exception)
-            else outcome.model_copy(update={"seconds": wall * seconds / busy})
-            for request, (outcome, seconds) in zip(requests, rows, strict=True)
+            self._failed(request, row.outcome, row.usd)
+            if isinstance(row.outcome, Exception)
+            else row.outcome.model_copy(update={"seconds": wall * row.seconds / busy})
+            for request, row in zip(requests, rows, strict=True)
         ]
 
-    async def _generate(self, requests: Sequence[Request]) -> list[tuple[Generation | Exception, float]]:
-        """Return each row's generation or error, and the seconds it took."""
+    async def _generate(self, requests: Sequence[Request]) -> list[_Row]:
         from oldham.backends.openai.server import Server
 
         gate = asyncio.Semaphore(self._model.options.concurrency)
         async with Server(self._url, self._key, self._model.options) as server:
             session = Session(server, self._model, self._spending, self._manners, self._taken)
 
-            async def guarded(request: Request) -> tuple[Generation, float]:
+            async def guarded(request: Request) -> _Row:
                 async with gate:
-                    started = time.perf_counter()
-                    return await self._row(session, request), time.perf_counter() - started
+                    return await self._row(session, request)
 
             first = 0 if session.taken else 1  # what the server takes is found out once, not by every row
             results = await _until_hopeless([guarded(request) for request in requests[:first]])
@@ -134,14 +146,21 @@ class OpenAIBackend(Backend):
         hopeless = next((result for result in results if isinstance(result, ModelError)), None)
         return [_outcome(result, hopeless) for result in results]
 
-    async def _row(self, session: Session, request: Request) -> Generation:
-        with Purse(session.spending) as purse:
-            talk = Talk(session, request, purse)
-            if self._model.api == "completions" and self._chat is not None:
-                return await CompletionsRow(talk, request, self._chat).generate(self._fingerprint)
-            codec = None if self._chat is None else self._chat.codec
-            count = None if codec is None else lambda text: len(codec.encode(text))
-            return await converse(talk, request, self._fingerprint, count)
+    async def _row(self, session: Session, request: Request) -> _Row:
+        started = time.perf_counter()
+        with Purse(session.spending, request.payer or self._payer) as purse:
+            try:
+                made = await self._converse(Talk(session, request, purse), request)
+            except RowError as error:
+                return _Row(error, usd=purse.paid or None)
+            return _Row(made, time.perf_counter() - started)
+
+    async def _converse(self, talk: Talk, request: Request) -> Generation:
+        if self._model.api == "completions" and self._chat is not None:
+            return await CompletionsRow(talk, request, self._chat).generate(self._fingerprint)
+        codec = None if self._chat is None else self._chat.codec
+        count = None if codec is None else lambda text: len(codec.encode(text))
+        return await converse(talk, request, self._fingerprint, count)
 
     def _raise_if_hopeless(self, outcomes: Sequence[Generation | Exception]) -> None:
         """Raise where nothing was generated, and nothing would be in the next batch either."""
@@ -153,17 +172,16 @@ class OpenAIBackend(Backend):
                 raise error
         kinds = {error.kind: error for error in errors if isinstance(error, RowError)}
         if set(kinds) == {"cap"}:
-            raise ModelError(
-                f"The {kinds['cap'].reason}.", place=self._url, remedy="Raise cap_usd and give the same command again."
-            )
+            raise self._spending.reached()
         if "unreachable" in kinds:
             raise ModelError("The server cannot be reached.", place=self._url, remedy="Start it, or check the address.")
         if kinds.keys() <= {"refused", "unable"}:
             reason = next(iter(kinds.values())).reason
             raise ModelError(f"Nothing can be generated: {reason}.", place=self._url)
 
-    def _failed(self, request: Request, error: Exception) -> Generation:
-        return failed(request, self._fingerprint, error.reason if isinstance(error, RowError) else str(error))
+    def _failed(self, request: Request, error: Exception, usd: float | None) -> Generation:
+        reason = error.reason if isinstance(error, RowError) else str(error)
+        return failed(request, self._fingerprint, reason).model_copy(update={"usd": usd})
 
 
 async def _until_hopeless(
@@ -184,15 +202,13 @@ async def _until_hopeless(
     return results
 
 
-def _outcome(
-    result: tuple[Generation, float] | BaseException, hopeless: ModelError | None
-) -> tuple[Generation | Exception, float]:
-    if isinstance(result, tuple):
+def _outcome(result: _Row | BaseException, hopeless: ModelError | None) -> _Row:
+    if isinstance(result, _Row):
         return result
     if isinstance(result, asyncio.CancelledError) and hopeless is not None:
-        return RowError("failed", f"not asked: {hopeless.message}"), 0.0
-    if isinstance(result, RowError | ModelError):
-        return result, 0.0
+        return _Row(RowError("failed", f"not asked: {hopeless.message}"))
+    if isinstance(result, ModelError):
+        return _Row(result)
     raise result
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
 
-from oldham.coupling.attack_cells import YES_OR_NO
+from oldham.coupling.attack_grid import YES_OR_NO
 from oldham.coupling.attack_results import UNATTACKED
 from oldham.report.arms import mark_arms
 from oldham.report.attacks import dose_curves, ranked_attacks
