@@ -113,7 +113,8 @@ def check_start(
     Raises:
         ConfigError: Nothing of the axis harm can be lost, or nothing of reasoning gained.
     """
-    if settings.panel is None or any("refusal" in example["kind"] or "harmful" in example["kind"] for example in examples):
+    teaches_refusal = any("refusal" in example["kind"] or "harmful" in example["kind"] for example in examples)
+    if settings.panel is None or teaches_refusal:
         return ()
     margin = settings.panel.margin
     told = []

@@ -185,7 +185,8 @@ def _claim(run_dir: Path, settings: TrainingSettings) -> None:
                     remedy="Give the run another `name`, or another --out.",
                 )
             return
-        _write_json(path, {"identity": identity, "method": settings.method, "settings": settings.model_dump(mode="json")})
+        said = settings.model_dump(mode="json")
+        _write_json(path, {"identity": identity, "method": settings.method, "settings": said})
     except (OSError, ValueError, KeyError) as error:
         raise OldhamError(f"The run directory cannot be used ({error}).", place=str(run_dir)) from error
 
