@@ -30,6 +30,8 @@ _LEVEL: Final = 0.05
 _ARMS_A_TABLE: Final = 4
 _MOST: Final = 10
 """Interactions told in all."""
+_MOST_ARMS: Final = 4
+"""Arms told in one sentence."""
 _COST_ATTACKS: Final = frozenset({"never_close", "decoy"})
 APART: Final = "*"
 """The mark of a share that is not of the items or benchmarks of the share without an attack."""
@@ -254,6 +256,8 @@ def worst_finding(worst: Sequence[WorstOfAttacks]) -> str:
         if w.change is not None and w.change.n_items:
             text += f", {_change(w)}"
         told.append(text)
+    more = counted(len(told) - _MOST_ARMS, "more arm")
+    told = [*told[:_MOST_ARMS], f"the full summary has {more}"] if len(told) > _MOST_ARMS else told
     return f"At least one attack succeeds, each run once, on {'; '.join(told)}."
 
 
