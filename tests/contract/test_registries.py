@@ -18,6 +18,8 @@ from oldham.interop import IMPORTERS
 from oldham.judges.asking import ModelJudge
 from oldham.judges.base import JUDGES
 from oldham.prompts.base import CLAUSES, DEMONSTRATIONS, STRATEGIES, STRUCTURES, PromptOptions
+from oldham.training.rewards import REWARDS
+from oldham.training.sources import SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +28,19 @@ if TYPE_CHECKING:
     from oldham.judges.asking import JudgeCall
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "plugins.md"
-REGISTRIES = (BENCHMARKS, STRATEGIES, CLAUSES, STRUCTURES, DEMONSTRATIONS, ATTACKS, JUDGES, BACKENDS, IMPORTERS)
+REGISTRIES = (
+    BENCHMARKS,
+    STRATEGIES,
+    CLAUSES,
+    STRUCTURES,
+    DEMONSTRATIONS,
+    ATTACKS,
+    JUDGES,
+    BACKENDS,
+    IMPORTERS,
+    SOURCES,
+    REWARDS,
+)
 PLUGINS = [
     pytest.param(
         registry, name, id=f"{registry.kind}-{name}", marks=[pytest.mark.model] if registry is BACKENDS else []
