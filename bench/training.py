@@ -74,9 +74,10 @@ def run_side(method: str, side: str, steps: int) -> dict[str, Any]:
     settings = settings_of(method, steps)
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder)
-        ours = DoseCallback(settings, run_dir, lambda _: None)
+        examples = build_examples(settings)
+        ours = DoseCallback(settings, run_dir, examples, lambda _: None)
         callbacks = [ours] if side == "oldham" else []
-        trainer, tokenizer = make_trainer(settings, run_dir, build_examples(settings), callbacks)
+        trainer, tokenizer = make_trainer(settings, run_dir, examples, callbacks)
         if side == "oldham":
             ours.attach(trainer, tokenizer)
         elif method == "grpo":
