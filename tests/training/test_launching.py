@@ -22,7 +22,7 @@ def file(tmp_path: Path, tiny_model: Callable[..., Path]) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(
         f"name: tiny\nmodel: path:{tiny_model()}\ndata: [{{source: premises, n: 24}}]\nsteps: 4\nbatch_size: 2\n"
-        "max_length: 64\nlora: {r: 2}\n",
+        "max_length: 128\nlora: {r: 2}\n",
         encoding="utf-8",
     )
     return path

@@ -237,10 +237,10 @@ QUESTIONS: list[Any] = [
 
 def test_samples_of_a_model(told: Callable[..., Any], tmp_path: Path) -> None:
     """A tiny random model writes texts of unlike length, and no right answer."""
-    length = {"rewards": [{"reward": "length", "target": 8}], "samples": 4, "batch_size": 4, "sample_tokens": 24}
+    length = {"rewards": [{"reward": "length", "target": 80}], "samples": 4, "batch_size": 4, "sample_tokens": 160}
     found = checked(told(GRPOSettings, **length), QUESTIONS, tmp_path)
     assert found.shown.endswith("What is 0 and 0?<|im_end|>\n<|im_start|>assistant\n⟦(what the model samples)⟧")
-    never = told(GRPOSettings, samples=4, batch_size=4, sample_tokens=24)
+    never = told(GRPOSettings, samples=4, batch_size=4, sample_tokens=160)
     says = refused(never, QUESTIONS, tmp_path / "never")
     assert "In none of 4 sampled groups do rewards differ, all of them 0" in says
 

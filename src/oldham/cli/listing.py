@@ -31,7 +31,7 @@ def list_kind(
         str,
         typer.Argument(
             help="benchmarks, strategies, clauses, structures, demonstrations, judges, models, backends, importers, "
-            "attacks, sources or recipes."
+            "attacks, sources, rewards or recipes."
         ),
     ],
 ) -> None:
@@ -60,6 +60,7 @@ def _kinds() -> Mapping[str, Iterable[_Row]]:
     from oldham.judges.base import JUDGES
     from oldham.prompts.base import CLAUSES, DEMONSTRATIONS, STRATEGIES, STRUCTURES
     from oldham.training.recipes import read_recipe, recipe_names
+    from oldham.training.rewards import REWARDS
     from oldham.training.sources import SOURCES
 
     names = sorted(aliases(), key=lambda name: (len(name), name))
@@ -79,6 +80,7 @@ def _kinds() -> Mapping[str, Iterable[_Row]]:
             _Row(recipe.name, recipe.summary, recipe.citation, recipe.method)
             for recipe in map(read_recipe, recipe_names())
         ],
+        "rewards": _rows(REWARDS),
         "sources": (row._replace(facts=_training(row.name)) for row in _rows(SOURCES)),
         "strategies": _rows(STRATEGIES),
         "structures": _rows(STRUCTURES),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from oldham.training.methods import DPOSettings, SFTSettings
+from oldham.training.methods import DPOSettings, OnlineSettings, SFTSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,10 +48,10 @@ def _make(
         from oldham.training.trainers import dpo
 
         return dpo.make_trainer(settings, run_dir, examples, callbacks)
+    assert isinstance(settings, OnlineSettings)
     from oldham.training.trainers import online
 
-    made: tuple[Any, Any] = online.make_trainer(settings, run_dir, examples, callbacks)
-    return made
+    return online.make_trainer(settings, run_dir, examples, callbacks)
 
 
 @contextmanager
