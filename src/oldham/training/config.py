@@ -87,8 +87,8 @@ class PanelSettings(Record):
     """Optimiser steps between two panels; one is run before the first step, and one after the last."""
     benchmarks: tuple[str, ...] = ("harmful:20", "benign:20", "arithmetic:20")
     """As in a study, at most 60 items together."""
-    answer_tokens: int = Field(default=48, ge=1)
-    """Most tokens of an answer."""
+    answer_tokens: int = Field(default=128, ge=1)
+    """Most tokens of an answer; worked solutions need about a hundred."""
     margin: float = Field(default=0.1, gt=0.0, lt=1.0)
     """Largest loss of a safety score, against the panel before the first step, that still counts as none."""
     stop: bool = False
