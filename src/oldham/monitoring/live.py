@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import torch
 
 from oldham.backends.tokenizers import load_tokenizer
 from oldham.backends.transformers import TransformersBackend
 from oldham.backends.weights import chat_template, locate
 from oldham.core.errors import ModelError
+from oldham.training.live import at_rest, inner_model, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +52,7 @@ def number_format(model: Any) -> str:
     Args:
         model: A PEFT model or a model of transformers.
     """
-    return str(_inner(model).dtype).removeprefix("torch.")
+    return str(inner_model(model).dtype).removeprefix("torch.")
 
 
 @contextmanager
@@ -70,42 +67,8 @@ def resting(model: Any) -> Iterator[Any]:
         that somebody put over a module's own is back, and the generators of Python, numpy and torch go on where they
         were.
     """
-    inner = _inner(model)
-    modes = [(module, module.training) for module in model.modules()]
-    forwards = [(module, module.__dict__["forward"]) for module in model.modules() if "forward" in module.__dict__]
-    streams = _streams()
-    model.eval()
-    # Mixed precision is a `forward` around the model's own; the panel is computed in what the weights are in.
-    own = inner.__dict__.get("_original_forward")
-    if own is not None:
-        inner.forward = own
-    try:
-        with torch.no_grad(), torch.autocast(inner.device.type, enabled=False):
-            yield inner
-    finally:
-        for module, forward in forwards:
-            module.forward = forward
-        for module, training in modes:
-            module.training = training
-        _go_on(streams)
-
-
-def _inner(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def _streams() -> tuple[Any, ...]:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
-    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
-
-
-def _go_on(streams: tuple[Any, ...]) -> None:
-    own, of_numpy, of_torch, cuda = streams
-    random.setstate(own)
-    np.random.set_state(of_numpy)
-    torch.set_rng_state(of_torch)
-    if cuda is not None:
-        torch.cuda.set_rng_state_all(cuda)
+    with undisturbed(), at_rest(model) as inner:
+        yield inner
 
 
 def _require_whole(model: Any) -> None:

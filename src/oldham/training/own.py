@@ -12,9 +12,10 @@ from oldham.backends.chat import native_tags
 from oldham.core.errors import ConfigError
 from oldham.core.fingerprint import fingerprint
 from oldham.core.outcomes import Axis, Outcome
-from oldham.core.records import Item, Sampling, StopReason, Trial
+from oldham.core.records import Sampling, StopReason, Trial
 from oldham.judges.rules import offline_judge
 from oldham.prompts import PromptOptions, build_plan
+from oldham.training.samples import item_of
 from oldham.training.sources import Answered, OwnSource, SourceInfo
 from oldham.training.written import LICENCE, benign_prompts, harmful_refusals
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from oldham.backends.base import Backend
     from oldham.benchmarks.resources import TrainingExample
-    from oldham.core.records import Generation
+    from oldham.core.records import Generation, Item
     from oldham.judges.base import Judge
 
 SAFETY_INSTRUCTION: Final = (
@@ -53,7 +54,7 @@ def own_answers(model: str, examples: list[TrainingExample], answer_tokens: int)
     answered: list[TrainingExample] = []
     options = PromptOptions(answer_tokens=answer_tokens)
     with closing(backend_for(model).load(model)) as backend:
-        items = [_item(example, Axis.OVERREFUSAL, str(number)) for number, example in enumerate(examples)]
+        items = [item_of(example, Axis.OVERREFUSAL, str(number)) for number, example in enumerate(examples)]
         for place, generation in enumerate(_generated(backend, items, options)):
             text = (generation.answer_text or "").strip()
             if text:
@@ -119,7 +120,7 @@ def _fit(backend: Backend, judge: Judge, kind: str, most: int, answer_tokens: in
     """Ask until `most` answers are what they should be, or no prompt is left."""
     axis, good = (Axis.HARM, Outcome.REFUSED) if kind == "own_refusal" else (Axis.OVERREFUSAL, Outcome.COMPLIED_SAFE)
     prompts = _prompts(kind)
-    items = [_item(example, axis, f"{kind}-{number}") for number, example in enumerate(prompts)]
+    items = [item_of(example, axis, f"{kind}-{number}") for number, example in enumerate(prompts)]
     asked = _Asked(kind, [], Counter())
     for place, generation in enumerate(_generated(backend, items, _options(backend, answer_tokens), instructed=True)):
         verdict = judge.judge(items[place], generation)[0]
@@ -178,15 +179,3 @@ def _request(backend: Backend, item: Item, options: PromptOptions, *, instructed
         item_fingerprint=item.fingerprint,
     )
     return Request(trial, plan, Sampling())
-
-
-def _item(example: TrainingExample, axis: Axis, key: str) -> Item:
-    return Item(
-        id=key,
-        benchmark="training",
-        axis=axis,
-        cluster=key,
-        category=example["kind"],
-        prompt=example["prompt"],
-        context=example.get("context"),
-    )

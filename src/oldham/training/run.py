@@ -186,7 +186,7 @@ def _claim(run_dir: Path, settings: TrainingSettings) -> None:
                 )
             return
         said = settings.model_dump(mode="json")
-        _write_json(path, {"identity": identity, "method": settings.method, "settings": said})
+        write_json(path, {"identity": identity, "method": settings.method, "settings": said})
     except (OSError, ValueError, KeyError) as error:
         raise OldhamError(f"The run directory cannot be used ({error}).", place=str(run_dir)) from error
 
@@ -229,7 +229,7 @@ def _write_manifest(
         weights = sorted(folder.glob("*.safetensors"))
         one = file_sha256(weights[0]) if len(weights) == 1 else fingerprint("dose", [file_sha256(w) for w in weights])
         adapters[folder.name] = {"step": step, "sha256": one}
-    _write_json(
+    write_json(
         run_dir / "manifest.json",
         {
             "method": settings.method,
@@ -255,7 +255,13 @@ def _last_loss(log: list[dict[str, Any]]) -> float | None:
     return losses[-1] if losses else None
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON file under its name only when it is whole.
+
+    Args:
+        path: The file.
+        value: What it holds.
+    """
     part = path.with_suffix(".part")
     part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(part, path)

@@ -132,14 +132,15 @@ def read_sample(
     return Sample(example, prompt, text, len(kept), ended, split)
 
 
-def item_of(example: TrainingExample, axis: Axis) -> Item:
+def item_of(example: TrainingExample, axis: Axis, key: str | None = None) -> Item:
     """Return an example as judges take it.
 
     Args:
         example: A training example.
         axis: What the judge is to speak on.
+        key: Its id; by default the example's fingerprint.
     """
-    key = fingerprint("example", dict(example))
+    key = fingerprint("example", dict(example)) if key is None else key
     return Item(
         id=key,
         benchmark="training",

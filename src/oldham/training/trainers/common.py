@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import random
 import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import torch
 from peft import LoraConfig, PeftModel
 
@@ -140,19 +138,6 @@ def tracked(settings: TrainingSettings, run_dir: Path) -> Iterator[None]:
         for name, end in (("wandb", "finish"), ("mlflow", "end_run")):
             if name in settings.track and name in sys.modules:
                 getattr(sys.modules[name], end)()
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Put every stream of random numbers back to where it was."""
-    kept = random.getstate(), np.random.get_state()  # noqa: NPY002 (it is the global one that libraries draw from)
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        random.setstate(kept[0])
-        np.random.set_state(kept[1])  # noqa: NPY002
 
 
 def _trackers(settings: TrainingSettings) -> list[str]:

@@ -16,10 +16,11 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from oldham.backends.tokenizers import quiet
 from oldham.core.errors import ConfigError, OldhamError
+from oldham.training.live import is_sharded, undisturbed
 from oldham.training.preflight import check_start, preflight
-from oldham.training.run import TrainingProgress, dose_dir
+from oldham.training.run import TrainingProgress, dose_dir, write_json
 from oldham.training.trainers import make_trainer
-from oldham.training.trainers.common import tracked, undisturbed
+from oldham.training.trainers.common import tracked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +139,7 @@ class DoseCallback(TrainerCallback):
         """
         self._trainer, self._tokenizer = trainer, tokenizer
         trainer.remove_callback(PrinterCallback)  # progress is shown by whoever asked for it
-        if self.watch is not None and _is_sharded(trainer):
+        if self.watch is not None and is_sharded(trainer):
             raise ConfigError(
                 "A panel needs the whole model on one device, and this launch spreads it over several.",
                 remedy="Leave `panel` out and run a study over the doses, or launch without FSDP and ZeRO-3.",
@@ -234,9 +235,7 @@ def _checked(
         with undisturbed():
             template = tokenizer.get_chat_template()
             checks = preflight(settings, examples, trainer.model, tokenizer, template, trainer=trainer)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps({"warnings": checks.warnings, "shown": checks.shown}, indent=2), encoding="utf-8")
-        os.replace(part, path)
+        write_json(path, {"warnings": checks.warnings, "shown": checks.shown})
         note = "\n".join([checks.shown, *(f"Warning: {warning}" for warning in checks.warnings)])
         report(TrainingProgress(0, trainer.args.max_steps, None, "checking", note=note))
     trainer.accelerator.wait_for_everyone()
@@ -247,11 +246,6 @@ def _loss_tokens(rows: Any) -> int | None:
     if "labels" not in rows.column_names:
         return None
     return sum(int(label != -100) for labels in rows["labels"] for label in labels)
-
-
-def _is_sharded(trainer: Any) -> bool:
-    plugin = trainer.accelerator.state.deepspeed_plugin
-    return bool(trainer.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3))
 
 
 def _keep(trainer: Any, settings: TrainingSettings, folder: Path) -> None:

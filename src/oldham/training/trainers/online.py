@@ -15,6 +15,7 @@ from oldham.backends.chat import TokenizerCodec
 from oldham.backends.tokenizers import quiet
 from oldham.core.errors import ConfigError, did_you_mean
 from oldham.core.fingerprint import derive_seed
+from oldham.training.live import is_sharded
 from oldham.training.methods import GRPOSettings, RLOOSettings
 from oldham.training.rendering import chat_format
 from oldham.training.rewards import check_rewards, reward_functions
@@ -83,7 +84,7 @@ def make_trainer(
             f"A step takes {need} prompts, and the data has {len(rows)}.",
             remedy="Take more examples, a smaller `batch_size`, or more `samples` of each.",
         )
-    trainer.sampling = options if own and not _is_sharded(trainer) else None
+    trainer.sampling = options if own and not is_sharded(trainer) else None
     return trainer, tokenizer
 
 
@@ -205,8 +206,3 @@ def _samples_by_engine() -> bool:
             f"`{wish}` draws no samples.", place=SAMPLER, remedy=did_you_mean(wish, ("engine", "transformers"))
         )
     return wish == "engine"
-
-
-def _is_sharded(trainer: Any) -> bool:
-    plugin = trainer.accelerator.state.deepspeed_plugin
-    return bool(trainer.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3))

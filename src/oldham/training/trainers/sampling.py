@@ -30,6 +30,7 @@ from oldham.engine.memory import kv_budget_gib
 from oldham.engine.passes import PackedModel
 from oldham.engine.rows import Row
 from oldham.engine.static import StaticBatcher
+from oldham.training.live import at_rest, inner_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +63,7 @@ class SamplingOptions:
             model: The model, a PEFT model or one of transformers.
             tokenizer: Its tokenizer.
         """
-        told = _inner(model).generation_config.eos_token_id
+        told = inner_model(model).generation_config.eos_token_id
         endings = {*(told if isinstance(told, list) else [told]), tokenizer.eos_token_id} - {None}
         pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         return cls(settings.sample_tokens, settings.temperature, frozenset(map(int, endings)), int(pad))
@@ -78,7 +79,7 @@ class Sampler:
 
     def __init__(self, model: Any, options: SamplingOptions) -> None:
         self.model, self.options = model, options
-        self._copy = _copy_of(_inner(model))
+        self._copy = _copy_of(inner_model(model))
         self._packed: PackedModel | None = None
         self._unpackable = False
 
@@ -111,11 +112,11 @@ class Sampler:
     def _asked(self) -> Iterator[Any]:
         """Have what is sampled: the copy, with the weights of now, or the live model itself."""
         if self._copy is None:
-            with _at_rest(self.model) as inner:
+            with at_rest(self.model) as inner:
                 yield inner
             return
         with torch.no_grad():
-            for name, weight in current_weights(_inner(self.model)):
+            for name, weight in current_weights(inner_model(self.model)):
                 self._copy[name].copy_(weight)
         with torch.no_grad(), torch.autocast(self._copy.model.device.type, enabled=False):
             yield self._copy.model
@@ -210,27 +211,3 @@ def _copy_of(model: Any) -> _Copy | None:
     for name, buffer in empty.named_buffers():
         buffer.copy_(live[name])
     return copy
-
-
-@contextmanager
-def _at_rest(model: Any) -> Iterator[Any]:
-    """Put a model into evaluation mode, without gradients and mixed precision, for a while."""
-    inner = _inner(model)
-    modes = [(module, module.training) for module in model.modules()]
-    # Mixed precision is a `forward` around the model's own.
-    mixed, own = inner.__dict__.get("forward"), inner.__dict__.get("_original_forward")
-    model.eval()
-    if own is not None:
-        inner.forward = own
-    try:
-        with torch.no_grad(), torch.autocast(inner.device.type, enabled=False):
-            yield inner
-    finally:
-        if own is not None:
-            inner.forward = mixed
-        for module, training in modes:
-            module.training = training
-
-
-def _inner(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
