@@ -64,6 +64,7 @@ def run_side(method: str, side: str, steps: int) -> dict[str, Any]:
     from oldham.training.examples import build_examples
     from oldham.training.trainers import make_trainer
     from oldham.training.trainers.doses import DoseCallback
+    from oldham.training.trainers.memory import keep_freed_memory
 
     ends: list[float] = []
 
@@ -79,6 +80,7 @@ def run_side(method: str, side: str, steps: int) -> dict[str, Any]:
         callbacks = [ours] if side == "oldham" else []
         trainer, tokenizer = make_trainer(settings, run_dir, examples, callbacks)
         if side == "oldham":
+            keep_freed_memory()
             ours.attach(trainer, tokenizer)
         elif method == "grpo":
             trainer = _alone(trainer, tokenizer)

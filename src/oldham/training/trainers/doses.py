@@ -21,6 +21,7 @@ from oldham.training.preflight import check_start, preflight
 from oldham.training.run import TrainingProgress, dose_dir, write_json
 from oldham.training.trainers import make_trainer
 from oldham.training.trainers.common import tracked
+from oldham.training.trainers.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +77,8 @@ def train(
         ConfigError: A check before training failed.
         OldhamError: The loss is not a number any more.
     """
+    if not torch.cuda.is_available():
+        keep_freed_memory()
     callback = DoseCallback(settings, run_dir, examples, report, watch)
     with tracked(settings, run_dir):
         trainer, tokenizer = make_trainer(settings, run_dir, examples, [callback])
