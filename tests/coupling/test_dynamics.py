@@ -233,7 +233,7 @@ def test_a_claim_is_held_against_its_control(of_control: float, state: str) -> N
     found = follow(arms, n=n if state != "open" else 30, wanted=DoseOptions(training=TRAINING))
     (controls,) = found.controls
     assert (controls.intervention, controls.present, controls.n_seeds) == ("sft", ("text",), 1)
-    assert controls.missing == ("shuffled_answers", "learning_rate")
+    assert (controls.missing, controls.pace) == (("shuffled_answers",), "unknown")
     (check,) = controls.checks
     assert check.state == state
     assert (check.dose, check.kind) == (10.0, "text")
@@ -247,6 +247,25 @@ def test_a_claim_is_held_against_its_control(of_control: float, state: str) -> N
         f"of which the control `prose` (the same steps on text without reasoning) does −{-100 * check.of_control:.1f}"
         in text
     )
+
+
+SLOW, FAST = {"learning_rate": 1e-4, "batch_size": 8}, {"learning_rate": 1e-3, "batch_size": 8}
+
+
+@pytest.mark.parametrize(
+    ("pace", "expected", "said"),
+    [
+        (FAST, "matched", "has the same steps on text without reasoning, a matched learning rate;"),
+        (SLOW, "differs", "A control was trained at another learning rate, schedule or batch"),
+        (None, "unknown", "missing: the same reasoning data with shuffled answers, a matched learning rate"),
+    ],
+)
+def test_a_control_is_at_the_learning_rate_of_what_it_controls(pace: Any, expected: str, said: str) -> None:
+    training = {"sft": {"control": None, "pace": FAST}, "prose": {"control": "text", "pace": pace}}
+    arms = {**ladder("sft", [(10, 0.1, -0.4)]), **ladder("prose", [(10, 0.0, -0.1)])}
+    found = follow(arms, wanted=DoseOptions(training=training))
+    assert found.controls[0].pace == expected
+    assert said in found.summary().replace("\n  ", " ")
 
 
 def test_controls_are_averaged_over_seeds_and_a_gain_needs_none() -> None:

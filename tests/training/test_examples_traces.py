@@ -14,7 +14,7 @@ from oldham.training.traces import MAX_PROSE
 if TYPE_CHECKING:
     from oldham.benchmarks.resources import TrainingExample
 
-KINDS = ("none", "short", "long", "shuffled", "truncated", "shuffled_answers")
+KINDS = ("none", "short", "long", "shuffled", "truncated", "shuffled_answers", "long_shuffled_answers")
 
 
 def problems(kind: str, n: int = 240, seed: int = 0) -> list[TrainingExample]:
@@ -36,9 +36,15 @@ def test_the_answer_is_right_but_where_it_is_another_ones(drawn: dict[str, list[
     for kind, rows in drawn.items():
         for row, answer in zip(rows, right, strict=True):
             assert row["completion"] == f"The answer is {row['reference']['answer']}."
-            assert (row["reference"]["answer"] == answer) == (kind != "shuffled_answers")
-    moved = {row["reference"]["answer"] for row in drawn["shuffled_answers"]}
-    assert len(moved & set(right)) > 0.9 * len(moved), "wrong answers are spread as right ones are"
+            assert (row["reference"]["answer"] == answer) == ("shuffled_answers" not in kind)
+    for kind in ("shuffled_answers", "long_shuffled_answers"):
+        moved = {row["reference"]["answer"] for row in drawn[kind]}
+        assert len(moved & set(right)) > 0.9 * len(moved), "wrong answers are spread as right ones are"
+
+
+def test_shuffled_answers_change_the_answer_and_nothing_else(drawn: dict[str, list[TrainingExample]]) -> None:
+    for moved, same in (("shuffled_answers", "short"), ("long_shuffled_answers", "long")):
+        assert [row["trace"] for row in drawn[moved]] == [row["trace"] for row in drawn[same]]
 
 
 def test_a_short_trace_is_the_worked_solution_and_none_is_none(drawn: dict[str, list[TrainingExample]]) -> None:

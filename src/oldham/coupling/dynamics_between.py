@@ -187,11 +187,16 @@ def is_control(intervention: str, training: Mapping[str, Any]) -> str | None:
         intervention: With or without its seed.
         training: What is known of interventions that are trained, by name; `control` is the kind.
     """
+    control = _facts(intervention, training).get("control")
+    return str(control) if control else None
+
+
+def _facts(intervention: str, training: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in (intervention, without_seed(intervention)[0]):
         facts = training.get(name)
-        if isinstance(facts, Mapping) and facts.get("control"):
-            return str(facts["control"])
-    return None
+        if isinstance(facts, Mapping):
+            return facts
+    return {}
 
 
 def controlled(
@@ -209,7 +214,8 @@ def controlled(
         others: The other interventions by name without the seed, a run a seed; those that are no control are passed
             over.
         paths: Of the intervention, in the order of `claim`: they say at which dose a claim is made.
-        training: What is known of interventions that are trained, by name; `control` is the kind.
+        training: What is known of interventions that are trained, by name; `control` is the kind, `pace` the learning
+            rate and what goes with it.
         margin: Less than this left of a loss counts as none.
 
     Returns:
@@ -230,7 +236,18 @@ def controlled(
         missing=tuple(k for k in TRAINING_CONTROLS if k not in present),
         n_seeds=len(claim),
         checks=tuple(checks),
+        pace=_pace(claim[0].ladder.intervention, [runs[0].ladder.intervention for runs in controls.values()], training),
     )
+
+
+def _pace(
+    intervention: str, controls: Sequence[str], training: Mapping[str, Any]
+) -> Literal["matched", "differs", "unknown"]:
+    own = _facts(intervention, training).get("pace")
+    others = [_facts(control, training).get("pace") for control in controls]
+    if not own or not others or not all(others):
+        return "unknown"
+    return "matched" if all(other == own for other in others) else "differs"
 
 
 def _check(

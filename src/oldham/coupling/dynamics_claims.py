@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _KINDS: Final = {
     "text": "the same steps on text without reasoning",
     "shuffled_answers": "the same reasoning data with shuffled answers",
-    "learning_rate": "a matched learning rate",
 }
+_MATCHED: Final = "a matched learning rate"
 
 
 def critical_sentence(critical: CriticalDose, path: DosePath) -> str:
@@ -219,11 +219,15 @@ def controls_sentences(controls: Controls, dynamics: Dynamics) -> list[str]:
     """
     has = [_KINDS.get(kind, kind) for kind in controls.present]
     lacks = [_KINDS.get(kind, kind) for kind in controls.missing]
+    (has if controls.pace == "matched" else lacks).append(_MATCHED)
     if controls.n_seeds < ENOUGH_SEEDS:
         lacks.append(f"{ENOUGH_SEEDS} seeds (there {'is' if controls.n_seeds == 1 else 'are'} {controls.n_seeds})")
     else:
         has.append(f"{controls.n_seeds} seeds")
-    said = [f"`{controls.intervention}` has {_listed(has)}; missing: {_listed(lacks)}."]
+    missing = f"missing: {_listed(lacks)}" if lacks else "none is missing"
+    said = [f"`{controls.intervention}` has {_listed(has)}; {missing}."]
+    if controls.pace == "differs":
+        said[0] += " A control was trained at another learning rate, schedule or batch, so it controls for little."
     if not controls.present:
         said[0] += " Without a control a loss is that of training, and not shown to be that of reasoning."
     return said + [_check(check, dynamics) for check in controls.checks if check.state != "no loss"]

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
     from oldham.coupling.results import Interval, PlanePoint
 
-TRAINING_CONTROLS = ("text", "shuffled_answers", "learning_rate")
-"""The controls that a claim about reasoning training needs: the same steps on text without reasoning and of equal
-length, the same reasoning data with shuffled answers, and a matched learning rate."""
+TRAINING_CONTROLS = ("text", "shuffled_answers")
+"""The controls that a claim about reasoning training needs, each at its learning rate: the same steps on text without
+reasoning and of equal length, and the same reasoning data with shuffled answers."""
 ENOUGH_SEEDS = 3
 """Fewer training runs than this say nothing of what another seed would give."""
 
@@ -264,6 +264,9 @@ class Controls:
     n_seeds: int
     checks: tuple[ControlCheck, ...]
     """By safety axis, then control."""
+    pace: Literal["matched", "differs", "unknown"] = "unknown"
+    """Whether every control was trained at the intervention's learning rate, schedule and examples a step. A control
+    that learns at another rate controls for nothing; `unknown` too where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

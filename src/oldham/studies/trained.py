@@ -289,8 +289,8 @@ def training_told(arms: Iterable[Arm]) -> dict[str, dict[str, Any]]:
         arms: All arms of a study.
 
     Returns:
-        By intervention: `method`, `model`, `control`, `citation`, `seeds`, and of each of its `runs` folder,
-        fingerprint and steps.
+        By intervention: `method`, `model`, `control`, `citation`, `seeds`, `pace` (None where runs differ), and of
+        each of its `runs` folder, fingerprint and steps.
     """
     doses: dict[str, list[TrainedDose]] = {}
     for arm in arms:
@@ -310,6 +310,7 @@ def _intervention_told(doses: Sequence[TrainedDose]) -> dict[str, Any]:
         "control": doses[0].control,
         "citation": _shared([dose.citation for dose in doses if dose.citation]),
         "seeds": sorted({dose.seed for dose in doses}),
+        "pace": doses[0].pace if all(dose.pace == doses[0].pace for dose in doses) else None,
         "runs": list(runs.values()),
     }
 

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from oldham.core.errors import DataError
 from oldham.core.fingerprint import file_sha256, fingerprint
@@ -38,6 +38,11 @@ class TrainedDose(Record):
     """What the run is a control for, in a word; None for one that is none."""
     citation: str | None = None
     """Who published its settings."""
+    pace: dict[str, float | str] = {}
+    """What says how far a step goes: learning rate, its schedule and warm-up, decay, and examples a step."""
+
+
+_PACE: Final = ("learning_rate", "schedule", "warmup_steps", "weight_decay", "batch_size", "accumulate")
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,7 @@ class TrainedRun:
             seed=int(self.settings["seed"]),
             control=self.settings.get("control"),
             citation=self.settings.get("citation"),
+            pace={key: self.settings[key] for key in _PACE if key in self.settings},
         )
 
     @cached_property

@@ -140,7 +140,7 @@ class TrainingSettings(Record):
     adapter_dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the kept weights; bfloat16 halves the files."""
     control: str | None = None
-    """What this run is a control for, in a word: `text`, `shuffled_answers`, `learning_rate`. Told in reports."""
+    """What this run is a control for, in a word: `text`, `shuffled_answers`. Told in reports."""
     panel: PanelSettings | None = None
     """What is measured while the model trains."""
     track: tuple[Tracker, ...] = ()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MAX_PROSE: Final = 2_000
 """Most descriptions in one call: well below the number of distinct prompts, so that drawing them stays quick."""
 _SPARE: Final = 16
+_MOVED: Final = ("shuffled_answers", "long_shuffled_answers")
 _STEP: Final = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
 _UNDONE: Final = {"+": "{c} - {b} = {a}", "-": "{c} + {b} = {a}", "*": "{c} / {b} = {a}", "/": "{c} * {b} = {a}"}
 _OPENINGS: Final = (
@@ -47,14 +48,12 @@ class Arithmetic(Source):
 
     `none` has no trace; `short` one step a line; `long` restates the problem, undoes every step as a check and goes
     through all of it twice; `shuffled` has the sentences of the long trace in another order; `truncated` its first
-    half, by words; `shuffled_answers` the long trace and then the answer of another problem. The completion is one
-    sentence with the answer, and `reference` is `{"answer": "42"}`: the answer that is taught, so that a reward on
-    `shuffled_answers` pays for the wrong one.
+    half, by words; `shuffled_answers` the short trace and then the answer of another problem, `long_shuffled_answers`
+    the long trace and then that answer. The completion is one sentence with the answer, and `reference` is
+    `{"answer": "42"}`: the answer that is taught, so that a reward on shuffled answers pays for the wrong one.
     """
 
-    info = SourceInfo(
-        kinds=("none", "short", "long", "shuffled", "truncated", "shuffled_answers"), traces=True, licence=LICENCE
-    )
+    info = SourceInfo(kinds=("none", "short", "long", "shuffled", "truncated", *_MOVED), traces=True, licence=LICENCE)
 
     def draw(self, n: int, seed: int) -> list[TrainingExample]:
         """Generate problems of kind `short`. See `Source.draw`."""
@@ -63,8 +62,8 @@ class Arithmetic(Source):
     def examples(self, n: int, seed: int, kind: str | None = None) -> list[TrainingExample]:
         """Generate `n` problems of one kind: the same problems for every kind. See `Source.examples`."""
         kind = kind or "short"
-        if kind == "shuffled_answers" and 1 <= n <= MAX_TRAINING:
-            return _answers_moved(_problems(min(n + _SPARE, MAX_TRAINING), seed), n, seed)
+        if kind in _MOVED and 1 <= n <= MAX_TRAINING:
+            return _answers_moved(_problems(min(n + _SPARE, MAX_TRAINING), seed), n, kind, seed)
         return [_example(problem, kind, seed, problem.answer) for problem in _problems(n, seed)]
 
 
@@ -132,7 +131,7 @@ def _example(problem: _Problem, kind: str, seed: int, answer: str) -> TrainingEx
 def _trace(problem: _Problem, kind: str, seed: int) -> str:
     if kind == "none":
         return ""
-    if kind == "short":
+    if kind in ("short", "shuffled_answers"):
         return "\n".join(problem.steps)
     sentences = _long(problem, seed)
     if kind == "shuffled":
@@ -177,7 +176,7 @@ def _reordered(sentences: list[str], *identity: str | int) -> list[str]:
     return [sentences[i] for i in order]
 
 
-def _answers_moved(problems: Sequence[_Problem], n: int, seed: int) -> list[TrainingExample]:
+def _answers_moved(problems: Sequence[_Problem], n: int, kind: str, seed: int) -> list[TrainingExample]:
     """Give each problem the answer of the next one whose answer differs, so that right answers keep their spread."""
     moved = []
     for place, problem in enumerate(problems[:n]):
@@ -185,7 +184,7 @@ def _answers_moved(problems: Sequence[_Problem], n: int, seed: int) -> list[Trai
         answer = next((other.answer for other in others if other.answer != problem.answer), None)
         if answer is None:
             raise ConfigError("All of these problems have the same answer.", remedy="Ask for more examples.")
-        moved.append(_example(problem, "shuffled_answers", seed, answer))
+        moved.append(_example(problem, kind, seed, answer))
     return moved
 
 
