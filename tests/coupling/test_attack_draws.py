@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pathway_rows import HARM, Row, after, before, side, trials
 
-from oldham.coupling.flips import list_flip_pairs
+from oldham.coupling.flip_pairs import list_flip_pairs
 from oldham.coupling.pathways import PathwayOptions, classify, classify_attack
 
 GREEDY: list[Row] = [

@@ -220,7 +220,7 @@ def test_effects_read_answers_and_rates_read_traces_too(table: Table) -> None:
     found = analyse(pl.concat([answer, trace]))
     (effect,) = found.effects
     assert effect.delta == 0.0
-    assert found.flip_pairs == ()
+    assert not found.flip_pairs
     assert {(r.arm, r.span): r.mean for r in found.rates}["arm", "trace"] == 0.0
 
 

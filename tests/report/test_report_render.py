@@ -13,6 +13,7 @@ import pytest
 from page import Page, read_page
 from synthetic_run import HARMFUL_MARK, HOSTILE
 
+from oldham.coupling.flip_pairs import FlipPairs
 from oldham.report import ReportData, render_report, summary
 from oldham.report.flips import chosen, flip_cells
 from oldham.report.text import visible
@@ -77,8 +78,9 @@ def test_hostile_names_cannot_leave_the_chart_data(data: ReportData) -> None:
             data.coupling,
             **{
                 field: tuple(replace(r, arm=name) if r.arm == "cot" else r for r in getattr(data.coupling, field))
-                for field in ("rates", "effects", "flips", "plane", "flip_pairs", "stages")
+                for field in ("rates", "effects", "flips", "plane", "stages")
             },
+            flip_pairs=FlipPairs(data.coupling.flip_pairs.frame.with_columns(pl.col("arm").replace("cot", name))),
         ),
     )
     page = read_page(render_report(renamed))
@@ -150,8 +152,8 @@ def test_neither_kind_of_flip_crowds_the_other_out(data: ReportData) -> None:
 
 
 def test_hidden_flips_are_counted(data: ReportData) -> None:
-    pair = next(p for p in data.coupling.flip_pairs if (p.arm, p.axis) == ("sft_180", "harm"))
-    many = replace(data, coupling=replace(data.coupling, flip_pairs=(pair,) * 15))
+    first = data.coupling.flip_pairs.of("sft_180", "harm").frame.head(1)
+    many = replace(data, coupling=replace(data.coupling, flip_pairs=FlipPairs(pl.concat([first] * 15))))
     assert "12 of 15 shown; 3 more are in the ledger." in flat(read_page(render_report(many)).text)
 
 

@@ -13,6 +13,7 @@ from oldham.cli import (
     attack,
     attribute,
     compare,
+    couple,
     doctor,
     dose,
     exporting,
@@ -21,6 +22,7 @@ from oldham.cli import (
     judging,
     listing,
     plan,
+    power,
     report,
     run,
     show,
@@ -39,10 +41,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("plan")(plan.plan)
+app.command("power")(power.power)
 app.command("run")(run.run)
 app.command("show")(show.show)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("couple")(couple.couple)
 app.command("dose")(dose.dose)
 app.command("judge")(judging.judge)
 app.command("trace")(trace.trace)

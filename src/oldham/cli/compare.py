@@ -25,12 +25,16 @@ def compare(
     """Print the effects and flips of B against A."""
     from oldham.coupling import CouplingOptions, couple
     from oldham.coupling.gates import judge_gate, read_gate
+    from oldham.coupling.stopped import as_stopped, read_stopped
     from oldham.studies.observations import comparable
 
     wanted = read_gate(Path(gate)) if gate else None  # a bad file is told before the work
     both = comparable(baseline, other)
-    options = CouplingOptions(deterministic=both.deterministic, judge=judge, cards=both.cards)
+    options = CouplingOptions(
+        deterministic=both.deterministic, judge=judge, cards=both.cards, format_controls=both.format_controls
+    )
     coupling = couple(both.observations, baseline=both.baseline, options=options)
+    coupling = as_stopped(coupling, both.observations, read_stopped(both.manifest), options)
     out.print(coupling.summary(full=True), soft_wrap=True)
     if wanted is not None:
         result = judge_gate(coupling, wanted)

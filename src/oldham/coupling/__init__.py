@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from oldham.coupling.factors import FactorEffect, factor_frame
     from oldham.coupling.gates import Gate, GateResult, judge_gate, read_gate
     from oldham.coupling.options import CouplingOptions
+    from oldham.coupling.pareto_results import Pareto, ParetoArm
     from oldham.coupling.pathway_results import PathwayTable
     from oldham.coupling.pathway_rules import read_rules
     from oldham.coupling.pathways import PathwayOptions, classify, classify_attack
@@ -32,18 +33,21 @@ if TYPE_CHECKING:
         Rate,
         Tipping,
     )
+    from oldham.coupling.stopping import GateUmpire, StopRule
 
 _WHERE = {
     "Coupling": "analysis",
     "couple": "analysis",
     **dict.fromkeys(("PathwayOptions", "classify", "classify_attack"), "pathways"),
     "PathwayTable": "pathway_results",
+    **dict.fromkeys(("Pareto", "ParetoArm"), "pareto_results"),
     "read_rules": "pathway_rules",
     "AttackLadder": "attack_results",
     **dict.fromkeys(("build_attacks", "unattacked"), "attacks"),
     "CouplingOptions": "options",
     "smallest_detectable_effect": "power",
     "axis_rate": "rates",
+    **dict.fromkeys(("GateUmpire", "StopRule"), "stopping"),
     "FactorEffect": "factors",
     "factor_frame": "factors",
     **dict.fromkeys(("Gate", "GateResult", "judge_gate", "read_gate"), "gates"),
@@ -63,11 +67,15 @@ __all__ = [
     "Flips",
     "Gate",
     "GateResult",
+    "GateUmpire",
     "Interval",
+    "Pareto",
+    "ParetoArm",
     "PathwayOptions",
     "PathwayTable",
     "PlanePoint",
     "Rate",
+    "StopRule",
     "Tipping",
     "axis_rate",
     "build_attacks",

@@ -15,15 +15,20 @@ from oldham.coupling import caveats
 from oldham.coupling.attack_pathways import build_attack_pathways
 from oldham.coupling.attacks import build_attacks, tell_unattacked, unattacked
 from oldham.coupling.cells import note_design, plan_contrasts, read_cells
+from oldham.coupling.coefficient import couple_coefficients
 from oldham.coupling.contrasts import build_contrasts
 from oldham.coupling.effects import build_effects
 from oldham.coupling.factors import build_factor_effects
-from oldham.coupling.flips import build_flips, list_flip_pairs
+from oldham.coupling.flip_caveats import chance_flips, judged_flips
+from oldham.coupling.flip_pairs import FlipPairs, list_flip_pairs
+from oldham.coupling.flips import build_flips
 from oldham.coupling.judge_error import Corrections
+from oldham.coupling.mixed import mixed_caveats
 from oldham.coupling.options import CouplingOptions
 from oldham.coupling.pairing import build_blocks, only_judge, stood_in, tidy_trials
 from oldham.coupling.panel import JudgePanel, build_panel
-from oldham.coupling.pathways import classify
+from oldham.coupling.pareto import build_pareto
+from oldham.coupling.pathways import PathwayOptions, classify
 from oldham.coupling.plane import build_plane
 from oldham.coupling.rates import build_rates
 from oldham.coupling.stages import StageTable, build_stages
@@ -34,10 +39,12 @@ if TYPE_CHECKING:
 
     from oldham.coupling.attack_results import AttackLadder
     from oldham.coupling.cells import Cells
+    from oldham.coupling.coefficient import Coefficient
     from oldham.coupling.contrasts import Contrast
     from oldham.coupling.factors import FactorEffect
+    from oldham.coupling.pareto_results import Pareto
     from oldham.coupling.pathway_results import Pathways, PathwayTable
-    from oldham.coupling.results import Effect, FlipPair, Flips, PlanePoint, Rate
+    from oldham.coupling.results import Effect, Flips, PlanePoint, Rate
 
 _DEFAULT: Final = CouplingOptions()
 
@@ -60,6 +67,8 @@ _EFFECT_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "corrected_low": pl.Float64,
     "corrected_high": pl.Float64,
     "tipping": pl.Float64,
+    "bound_low": pl.Float64,
+    "bound_high": pl.Float64,
     "finding": pl.String,
 }
 
@@ -82,7 +91,11 @@ class Coupling:
     """By axis, then arm."""
     plane: tuple[PlanePoint, ...]
     """By safety axis, then arm; empty where reasoning was not measured."""
-    flip_pairs: tuple[FlipPair, ...]
+    pareto: Pareto | None
+    """Which arms nothing beats on all axes together; None with fewer than two axes."""
+    coefficients: tuple[Coefficient, ...]
+    """By safety axis, then family of arms: all of them, and each intervention with several doses."""
+    flip_pairs: FlipPairs
     """By arm and axis, risk before defence."""
     factor_effects: tuple[FactorEffect, ...]
     """By axis, main effects before interactions; empty outside a factorial design."""
@@ -139,7 +152,7 @@ def couple(observations: pl.DataFrame, *, baseline: str, options: CouplingOption
 
     Raises:
         DataError: A column is missing or wrong, one judge scored a trial twice, or `factors` describes no design.
-        ConfigError: There is no such baseline, or no such judge.
+        ConfigError: There is no such baseline, judge, or format control.
     """
     read = _read(as_observations(observations), baseline, options)
     arms, trials = read.arms, read.trials
@@ -157,10 +170,12 @@ def couple(observations: pl.DataFrame, *, baseline: str, options: CouplingOption
         effects=tuple(effects),
         flips=tuple(build_flips(contrasts)),
         plane=tuple(build_plane(contrasts)),
-        flip_pairs=tuple(list_flip_pairs(trials, baseline=baseline, arms=arms[1:])),
+        pareto=build_pareto(contrasts, baseline=baseline, options=options),
+        coefficients=tuple(couple_coefficients(contrasts, answers, trials, baseline=baseline, options=options)),
+        flip_pairs=list_flip_pairs(trials, baseline=baseline, arms=arms[1:]),
         factor_effects=tuple(build_factor_effects(answers, read.cells, options=options)),
         stages=tuple(build_stages(trials, arms)),
-        pathways=classify(trials, arms[1:], baseline),
+        pathways=classify(trials, arms[1:], baseline, options=PathwayOptions(format_controls=options.format_controls)),
         panel=build_panel(unattacked(read.tidy), baseline=baseline, options=options, effects=effects),
         attacks=attacks,
         attack_pathways=build_attack_pathways(read.everything, attacks),
@@ -208,9 +223,12 @@ def _caveats(found: Coupling, read: _Read, contrasts: Sequence[Contrast], correc
     yield from caveats.stuck_axes(found.rates, baseline=found.baseline)
     yield from caveats.still_axes(contrasts)
     yield from caveats.unknown_floors(found.flips)
+    yield from chance_flips(found.flips)
+    yield from judged_flips(contrasts)
     yield from note_design(read.cells, plan_contrasts(read.cells))
     yield from caveats.thin_factors(found.factor_effects)
     yield from caveats.uncorrected_factors(found.factor_effects, found.effects)
+    yield from mixed_caveats(found.factor_effects)
     yield from caveats.doubtful_cards(corrections)
     yield from found.attacks.caveats if found.attacks else ()
     yield from read.notes
@@ -228,4 +246,6 @@ def _effect_row(effect: Effect) -> dict[str, object]:
         "corrected_low": math.nan if corrected is None else corrected.interval.low,
         "corrected_high": math.nan if corrected is None else corrected.interval.high,
         "tipping": math.nan if tipping is None else tipping.error,
+        "bound_low": effect.bounds.low,
+        "bound_high": effect.bounds.high,
     }

@@ -60,11 +60,36 @@ class Estimate:
         """
         if self.degrees < 1 or not np.isfinite(self.cloud).any():
             return UNKNOWN
-        # Resampling n clusters shows (n - 1)/n of their variance and knows no Student's t: the tails make up for both.
-        stretch = math.sqrt(self.n_clusters / self.degrees) * t.ppf((1 + level) / 2, self.degrees)
-        tail = float(norm.cdf(-stretch))
+        tail = self.tail(level)
         low, high = np.nanquantile(self.cloud, [tail, 1 - tail])
         return Interval(float(low), float(high))
+
+    def tail(self, level: float) -> float:
+        """Return the share of the cloud that lies beyond either end of the interval; needs a degree of freedom.
+
+        Args:
+            level: Coverage.
+        """
+        # Resampling n clusters shows (n - 1)/n of their variance and knows no Student's t: the tails make up for both.
+        stretch = math.sqrt(self.n_clusters / self.degrees) * t.ppf((1 + level) / 2, self.degrees)
+        return float(norm.cdf(-stretch))
+
+    def p_value(self, *, above: bool = False) -> float:
+        """Return the p-value of "it is 0" that `interval` stands for: it is below 1 - level where that excludes 0.
+
+        Args:
+            above: Against "it is above 0" alone, else against both sides.
+
+        Returns:
+            Not below what the number of resamples can show; NaN where there is no interval.
+        """
+        known = self.cloud[np.isfinite(self.cloud)]
+        if self.degrees < 1 or not len(known):
+            return math.nan
+        against = (known <= ZERO).mean() if above else min((known <= ZERO).mean(), (known >= -ZERO).mean())
+        share = max(float(against), 1 / (len(known) + 1))
+        tail = float(t.sf(-norm.ppf(share) * math.sqrt(self.degrees / self.n_clusters), self.degrees))
+        return min(1.0, tail if above else 2 * tail)
 
     def share_interval(self, most: float = math.inf) -> Interval:
         """Return Wilson's interval with the effective number of trials, for a mean of numbers in [0, 1].

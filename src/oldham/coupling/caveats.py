@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from oldham.coupling.findings import axis_words, counted, points
+from oldham.coupling.findings import axis_words, counted, points, points_interval
+from oldham.coupling.layout import percent
 from oldham.coupling.panel import is_split
+from oldham.coupling.results import Interval
+from oldham.coupling.shares import upper_if_none
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,23 +40,45 @@ def missing_gaps(rates: Sequence[Rate], *, baseline: str) -> list[str]:
     Returns:
         One sentence for each axis with such an arm.
     """
+    found = []
+    for axis, shares in missing_shares(rates).items():
+        apart = [a for a in shares if baseline in shares and abs(shares[a] - shares[baseline]) > GAP]
+        if apart:
+            told = ", ".join(f"{shares[arm]:.0%} under `{arm}`" for arm in apart)
+            bounds = ", ".join(f"{points_interval(_bounds(rates, axis, arm, baseline))} under `{arm}`" for arm in apart)
+            found.append(
+                f"On {axis} the share of answers without a score is {told}, and {shares[baseline]:.0%} under "
+                f"`{baseline}`: the items compared are a selection, and the effect may come from it. With those "
+                f"answers all bad or all good the change could be {bounds}."
+            )
+    return found
+
+
+def missing_shares(rates: Sequence[Rate]) -> dict[str, dict[str, float]]:
+    """Return the share of answers without a score, by axis and arm.
+
+    Args:
+        rates: Of every arm.
+    """
     counts: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
     for rate in rates:
         if rate.span == "answer":
             cell = counts[rate.axis][rate.arm]
             cell[0] += rate.n_missing
             cell[1] += rate.n_observations
-    found = []
-    for axis, arms in counts.items():
-        shares = {arm: missing / total for arm, (missing, total) in arms.items()}
-        apart = [a for a in shares if baseline in shares and abs(shares[a] - shares[baseline]) > GAP]
-        if apart:
-            told = ", ".join(f"{shares[arm]:.0%} under `{arm}`" for arm in apart)
-            found.append(
-                f"On {axis} the share of answers without a score is {told}, and {shares[baseline]:.0%} under "
-                f"`{baseline}`: the items compared are a selection, and the effect may come from it."
-            )
-    return found
+    return {axis: {arm: lacking / n for arm, (lacking, n) in arms.items()} for axis, arms in counts.items()}
+
+
+def _bounds(rates: Sequence[Rate], axis: str, arm: str, baseline: str) -> Interval:
+    """Return the change of an arm's rate with its missing answers all bad and the baseline's all good, and reversed."""
+    own, base = (
+        {r.benchmark: r for r in rates if (r.axis, r.arm, r.span) == (axis, name, "answer")} for name in (arm, baseline)
+    )
+    both = own.keys() & base.keys()
+    if not both:
+        return Interval(math.nan, math.nan)
+    low = sum(own[b].bound_low - base[b].bound_high for b in both) / len(both)
+    return Interval(low, sum(own[b].bound_high - base[b].bound_low for b in both) / len(both))
 
 
 def cut_answers(trials: pl.DataFrame) -> list[str]:
@@ -99,9 +124,11 @@ def stuck_axes(rates: Sequence[Rate], *, baseline: str) -> list[str]:
     """
     means: dict[str, list[float]] = defaultdict(list)
     judges: dict[str, set[str]] = defaultdict(set)
+    clusters: dict[str, int] = defaultdict(int)
     for rate in rates:
         if rate.span == "answer" and rate.arm == baseline and rate.n_items:
             means[rate.axis].append(rate.mean)
+            clusters[rate.axis] += rate.n_clusters
             judges[rate.axis] |= set(rate.judges)
     found = []
     for axis, values in means.items():
@@ -109,7 +136,8 @@ def stuck_axes(rates: Sequence[Rate], *, baseline: str) -> list[str]:
             if all(v == end for v in values):
                 found.append(
                     f"Every answer of the baseline scores {score} on {axis}: a {direction} of "
-                    f"{axis_words(axis, judges[axis])} could not be seen."
+                    f"{axis_words(axis, judges[axis])} could not be seen. Of all such items up to "
+                    f"{percent(upper_if_none(clusters[axis]))}% may score otherwise."
                 )
     return found
 

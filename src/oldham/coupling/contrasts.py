@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from oldham.core.fingerprint import derive_seed
-from oldham.coupling.bootstrap import Estimate, average, resample_means, widen_if_rare
+from oldham.coupling.bootstrap import ZERO, Estimate, average, resample_means, widen_if_rare
 from oldham.coupling.flips import loss_by_item, noise_by_item
 from oldham.coupling.judge_error import change_basis, correct_change, no_correction, one_basis
 from oldham.coupling.judge_lines import Line, Untold
-from oldham.coupling.results import Corrected
+from oldham.coupling.results import Corrected, Interval
+from oldham.coupling.shares import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,11 @@ class Contrast:
     """Mean score gained by the items that gain; defence - risk = change."""
     floor: Estimate
     """What sampling alone would make of risk and of defence."""
+    excess_risk: Estimate
+    """Risk less the floor, as unsure as few items that flip or waver leave it."""
+    excess_defence: Estimate
+    noiseless: bool
+    """Whether the baseline is known to have no sampling noise; else a floor of 0 is an estimate."""
     shifts: NDArray[np.float64]
     """Shape (clusters,): what each cluster adds to the change."""
     discordant: tuple[int, int] | None
@@ -57,6 +63,10 @@ class Contrast:
     """The baseline's rate over the paired items: corrected where that can be done, else as judged."""
     judges: tuple[str, ...]
     """Whose verdicts these are, in both arms, by name; empty where nobody says."""
+    bounds: Interval
+    """The change if all that is missing were bad in the arm and good in the baseline, and the other way round."""
+    error_flips: tuple[float, float] | None
+    """Risk and defence that the judges' known errors alone would make; None where they are not known."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,8 @@ class _Part:
     risk: Estimate
     defence: Estimate
     floor: Estimate
+    excess_risk: Estimate
+    excess_defence: Estimate
     discordant: tuple[int, int]
     shifts: NDArray[np.float64]
     n_items: int
@@ -80,6 +92,7 @@ class _Part:
     """Of the judges of the arm and of the baseline; None where no correction was asked for."""
     judges: frozenset[str]
     """Of the arm and of the baseline."""
+    bounds: Interval
 
 
 def build_contrasts(
@@ -100,7 +113,7 @@ def build_contrasts(
     for axis, of_axis in groupby(blocks, key=lambda b: b.axis):
         parts = [part for block in of_axis for part in _parts(block, baseline, options, corrections)]
         for arm in dict.fromkeys(p.arm for p in sorted(parts, key=lambda p: p.block.arm(p.arm))):
-            contrasts.append(_contrast(axis, arm, [p for p in parts if p.arm == arm], baseline, options.resamples))
+            contrasts.append(_contrast(axis, arm, [p for p in parts if p.arm == arm], baseline, options))
     return contrasts
 
 
@@ -126,8 +139,9 @@ def _parts(block: Block, baseline: str, options: CouplingOptions, corrections: C
     estimates = resample_means(values, block.clusters, resamples=options.resamples, seed=seed)
     parts = []
     for i, arm in enumerate(arms):
-        change, risk_, defence_, floor, before = estimates[_STATISTICS * i : _STATISTICS * (i + 1)]
-        differences = values[:, _STATISTICS * i]
+        at = _STATISTICS * i
+        change, risk_, defence_, floor, before = estimates[at : at + _STATISTICS]
+        differences = values[:, at]
         known = np.isfinite(differences)
         n_items = int(known.sum())
         # Paired units by cluster; clusters without one drop out.
@@ -144,6 +158,10 @@ def _parts(block: Block, baseline: str, options: CouplingOptions, corrections: C
                 risk=risk_,
                 defence=defence_,
                 floor=floor,
+                excess_risk=_excess(risk_, floor, values[:, at + 1] - values[:, at + 3], block, seed, f"{arm} risk"),
+                excess_defence=_excess(
+                    defence_, floor, values[:, at + 2] - values[:, at + 3], block, seed, f"{arm} defence"
+                ),
                 discordant=(int((differences > 0).sum()), int((differences < 0).sum())),
                 shifts=totals / max(n_items, 1),
                 n_items=n_items,
@@ -153,14 +171,27 @@ def _parts(block: Block, baseline: str, options: CouplingOptions, corrections: C
                 judges=frozenset(j for a in (arm, baseline) for j in corrections.reading(block, a).judges)
                 if corrections
                 else frozenset(),
+                bounds=_bounds(block, block.arm(arm), base),
             )
         )
     return parts
 
 
-def _contrast(axis: str, arm: str, parts: list[_Part], baseline: str, resamples: int) -> Contrast:
+def _excess(
+    share: Estimate, floor: Estimate, by_item: NDArray[np.float64], block: Block, seed: int, name: str
+) -> Estimate:
+    """Take the floor from a share of flips; where next to no item flips or wavers, that is not certain either."""
+    known = np.isfinite(by_item)
+    sizes = np.bincount(block.clusters[known])
+    totals = np.bincount(block.clusters[known], weights=by_item[known])[sizes > 0]
+    return widen_if_rare(share.minus(floor), totals / sizes[sizes > 0], seed=derive_seed("rare", seed, name))
+
+
+def _contrast(axis: str, arm: str, parts: list[_Part], baseline: str, options: CouplingOptions) -> Contrast:
     paired = [p for p in parts if p.n_items]
-    nothing = Estimate(math.nan, np.full(resamples, np.nan), math.nan, 0)
+    nothing = Estimate(math.nan, np.full(options.resamples, np.nan), math.nan, 0)
+    floors = [p.floor for p in paired]
+    noiseless = options.deterministic and all(f.value == 0 and not (f.cloud > ZERO).any() for f in floors)
     single = bool(paired) and all(p.single_binary for p in paired)
     n_items = sum(p.n_items for p in paired)
     return Contrast(
@@ -171,6 +202,9 @@ def _contrast(axis: str, arm: str, parts: list[_Part], baseline: str, resamples:
         risk=average([p.risk for p in paired]) if paired else nothing,
         defence=average([p.defence for p in paired]) if paired else nothing,
         floor=average([p.floor for p in paired]) if paired else nothing,
+        excess_risk=average([p.excess_risk for p in paired]) if paired else nothing,
+        excess_defence=average([p.excess_defence for p in paired]) if paired else nothing,
+        noiseless=noiseless,
         shifts=np.concatenate([p.shifts / len(paired) for p in paired]) if paired else np.empty(0),
         discordant=paired[0].discordant if single and len(paired) == 1 else None,
         most_trials=float(n_items) if single else math.inf,
@@ -179,7 +213,40 @@ def _contrast(axis: str, arm: str, parts: list[_Part], baseline: str, resamples:
         corrected=_corrected(parts, arm, baseline),
         share=sum(map(_true_share, paired)) / len(paired) if paired else math.nan,
         judges=tuple(sorted(frozenset().union(*(p.judges for p in parts)))),
+        bounds=Interval(*np.mean([p.bounds for p in parts], axis=0).tolist()),
+        error_flips=_error_flips(paired),
     )
+
+
+def _bounds(block: Block, arm: int, base: int) -> Interval:
+    """Return the change of the items asked in both arms with all that is missing at one end, and at the other."""
+    asked = (block.rows[[arm, base]] > 0).all(axis=0)
+    if not asked.any():
+        return UNKNOWN
+    rows, finished = block.rows[:, asked], block.finished[:, asked]
+    low = np.nansum(block.scores[:, asked], axis=2) / np.maximum(rows, 1)
+    high = low + (rows - finished) / np.maximum(rows, 1)
+    return Interval(float((low[arm] - high[base]).mean()), float((high[arm] - low[base]).mean()))
+
+
+def _error_flips(parts: list[_Part]) -> tuple[float, float] | None:
+    """Return the risk and defence of arms that do not differ, by judges that err anew on every answer."""
+    flips = []
+    for part in parts:
+        of_arm, of_base = part.lines or (None, None)
+        if not isinstance(of_arm, Line) or not isinstance(of_base, Line):
+            return None
+        share = _true_share(part)
+        (good, bad), (good_0, bad_0) = _called_good(of_arm), _called_good(of_base)
+        risk = share * good_0 * (1 - good) + (1 - share) * bad_0 * (1 - bad)
+        flips.append((risk, share * (1 - good_0) * good + (1 - share) * (1 - bad_0) * bad))
+    return (sum(r for r, _ in flips) / len(flips), sum(d for _, d in flips) / len(flips)) if flips else None
+
+
+def _called_good(line: Line) -> tuple[float, float]:
+    """Return the chances that a truly good, and a truly bad, answer is called good; a fitted line may run past them."""
+    good, bad = (min(max(end, 0.0), 1.0) for end in (line.intercept + line.slope, line.intercept))
+    return good, bad
 
 
 def _corrected(parts: list[_Part], arm: str, baseline: str) -> Corrected | None:
@@ -199,7 +266,7 @@ def _corrected(parts: list[_Part], arm: str, baseline: str) -> Corrected | None:
     if reasons or not changes:
         return no_correction(reasons or [Untold("no item has a scored answer in both arms", has_card=False)])
     change = average(changes)
-    return Corrected(change.value, change.interval(), one_basis(bases))
+    return Corrected(change.value, change.interval(), one_basis(bases), p_value=change.p_value())
 
 
 def _true_share(part: _Part) -> float:

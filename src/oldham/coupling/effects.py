@@ -16,7 +16,7 @@ from oldham.coupling.significance import benjamini_hochberg, holm, mcnemar, sign
 from oldham.coupling.tipping import tipping_point
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from oldham.coupling.contrasts import Contrast
     from oldham.coupling.options import CouplingOptions
@@ -79,10 +79,8 @@ def build_effects(contrasts: Sequence[Contrast], *, baseline: str, options: Coup
     family: dict[str, list[int]] = defaultdict(list)
     for i, contrast in enumerate(contrasts):
         family[contrast.axis].append(i)
-    p_holm = [math.nan] * len(tests)
-    for members in family.values():
-        for i, p in zip(members, holm([tests[i].p_value for i in members]), strict=True):
-            p_holm[i] = p
+    p_holm = _within(family.values(), [t.p_value for t in tests])
+    p_corrected = _within(family.values(), [c.corrected.p_value if c.corrected else math.nan for c in contrasts])
     effects = []
     for i, (c, q_bh) in enumerate(zip(contrasts, benjamini_hochberg([t.p_value for t in tests]), strict=True)):
         effect = Effect(
@@ -100,9 +98,10 @@ def build_effects(contrasts: Sequence[Contrast], *, baseline: str, options: Coup
             n_clusters=c.change.n_clusters,
             n_missing=c.n_missing,
             finding="",
-            corrected=c.corrected,
+            corrected=c.corrected and replace(c.corrected, p_holm=p_corrected[i]),
             tipping=tipping_point(c.change.value, c.change.interval(), c.share),
             judges=c.judges,
+            bounds=c.bounds,
         )
         # Two one-sided 5% tests of equivalence pass exactly when the 90% interval lies within the margin.
         inner = c.change.interval(0.90)
@@ -110,3 +109,12 @@ def build_effects(contrasts: Sequence[Contrast], *, baseline: str, options: Coup
         finding = effect_finding(effect, baseline=baseline, equivalent_within=options.margin if equivalent else None)
         effects.append(replace(effect, finding=finding))
     return effects
+
+
+def _within(families: Iterable[list[int]], p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values within each family."""
+    adjusted = list(p_values)
+    for members in families:
+        for i, p in zip(members, holm([p_values[i] for i in members]), strict=True):
+            adjusted[i] = p
+    return adjusted

@@ -14,6 +14,7 @@ import polars as pl
 from oldham.core.fingerprint import derive_seed
 from oldham.coupling.bootstrap import Estimate, average, resample_means, widen_if_rare
 from oldham.coupling.cells import Step, plan_contrasts
+from oldham.coupling.mixed import average_fits, fit_mixed, mixed_effect
 from oldham.coupling.significance import holm, sign_flip
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from oldham.coupling.cells import CellContrast, Cells
+    from oldham.coupling.mixed import MixedEffect, MixedFit
     from oldham.coupling.options import CouplingOptions
     from oldham.coupling.pairing import Block
     from oldham.coupling.results import Interval
@@ -44,7 +46,14 @@ _SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "n_cells": pl.Int64,
     "n_missing": pl.Int64,
     "aliases": pl.List(pl.String),
+    "mixed": pl.Float64,
+    "mixed_se": pl.Float64,
+    "mixed_low": pl.Float64,
+    "mixed_high": pl.Float64,
+    "mixed_agrees": pl.String,
 }
+_OWN: Final = tuple(name for name in _SCHEMA if name not in ("low", "high", "aliases") and not name.startswith("mixed"))
+"""Columns that are fields of an effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,8 @@ class FactorEffect:
     """Items asked in those cells and left out."""
     aliases: tuple[str, ...]
     """Effects that this one cannot be told from in a fractional design, such as `safety×language`."""
+    mixed: MixedEffect | None = None
+    """The same by a linear mixed model, and whether the two agree; a check, and never the claim."""
 
     @property
     def name(self) -> str:
@@ -97,6 +108,8 @@ class _Part:
     """Shape (clusters,): what each cluster adds to the effect."""
     n_items: int
     n_missing: int
+    fit: MixedFit
+    """By a linear mixed model."""
 
 
 def build_factor_effects(blocks: Sequence[Block], cells: Cells, *, options: CouplingOptions) -> list[FactorEffect]:
@@ -133,14 +146,27 @@ def factor_frame(effects: Iterable[FactorEffect]) -> pl.DataFrame:
     """
     rows = [
         {
-            **{name: getattr(e, name) for name in _SCHEMA if name not in ("low", "high", "aliases")},
+            **{name: getattr(e, name) for name in _OWN},
             "low": e.interval.low,
             "high": e.interval.high,
             "aliases": list(e.aliases),
+            **_mixed_row(e.mixed),
         }
         for e in effects
     ]
     return pl.DataFrame(rows, schema=_SCHEMA)
+
+
+def _mixed_row(mixed: MixedEffect | None) -> dict[str, object]:
+    if mixed is None:
+        return {**dict.fromkeys(("mixed", "mixed_se", "mixed_low", "mixed_high"), math.nan), "mixed_agrees": "unknown"}
+    return {
+        "mixed": mixed.value,
+        "mixed_se": mixed.se,
+        "mixed_low": mixed.interval.low,
+        "mixed_high": mixed.interval.high,
+        "mixed_agrees": mixed.agreement,
+    }
 
 
 def _parts(block: Block, cells: Cells, contrasts: Sequence[CellContrast], options: CouplingOptions) -> list[_Part]:
@@ -167,6 +193,7 @@ def _parts(block: Block, cells: Cells, contrasts: Sequence[CellContrast], option
                 shifts=contrast.largest * totals / max(n_items, 1),
                 n_items=n_items,
                 n_missing=int(asked.sum()) - n_items,
+                fit=fit_mixed(contrast.largest * column, block.clusters),
             )
         )
     return parts
@@ -189,6 +216,7 @@ def _effect(axis: str, contrast: CellContrast, parts: Sequence[_Part], options: 
     seed = derive_seed("sign-flip", options.seed, axis, contrast.name)
     step = contrast.steps[0]
     other = contrast.steps[1] if len(contrast.steps) > 1 else None
+    interval = estimate.interval()
     return FactorEffect(
         axis=axis,
         factor=step.factor,
@@ -198,7 +226,7 @@ def _effect(axis: str, contrast: CellContrast, parts: Sequence[_Part], options: 
         with_level=other and other.level,
         with_reference=other and other.reference,
         delta=estimate.value,
-        interval=estimate.interval(),
+        interval=interval,
         p_value=sign_flip(shifts, permutations=options.permutations, seed=seed),
         p_holm=math.nan,
         n_items=sum(p.n_items for p in known),
@@ -206,6 +234,7 @@ def _effect(axis: str, contrast: CellContrast, parts: Sequence[_Part], options: 
         n_cells=int(contrast.used.sum()),
         n_missing=sum(p.n_missing for p in parts),
         aliases=contrast.aliases,
+        mixed=mixed_effect(average_fits([p.fit for p in known]), interval),
     )
 
 

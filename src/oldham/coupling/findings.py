@@ -27,6 +27,7 @@ AXIS_WORDS: Final[Mapping[str, str]] = MappingProxyType(
 _SAFE_ANSWERS: Final = "safe answers to harmful requests"
 """What more of a score on harm means where a judge counts that does not tell a refusal from another safe answer."""
 _LEVEL: Final = 0.05
+_ROUNDING: Final = 1e-9
 
 
 def axis_words(axis: str, judges: Iterable[str] = ()) -> str:
@@ -75,6 +76,8 @@ def effect_finding(effect: Effect, *, baseline: str, equivalent_within: float | 
         )
     span = points_interval(effect.interval)
     margin = "" if equivalent_within is None else f"equivalent within ±{100 * equivalent_within:g} points"
+    if equivalent_within is not None and max(-effect.bounds.low, effect.bounds.high) > equivalent_within:
+        margin += " on what was scored"
     if effect.interval.excludes_zero:
         word = "higher" if effect.delta > 0 else "lower"
         also = f", and {margin}" if margin else ""
@@ -134,12 +137,17 @@ def _if_correction_differs(effect: Effect) -> str:
     """Say so where the correction for judge error decides whether, or which way, a change is clear of 0."""
     if effect.corrected is None or math.isnan(effect.corrected.interval.low):
         return ""
-    direction = _direction(effect.corrected.interval)
-    if direction == _direction(effect.interval):
+    direction, p_holm = _direction(effect.corrected.interval), effect.corrected.p_holm
+    confirmed = direction == 0 or not p_holm >= _LEVEL
+    if direction == _direction(effect.interval) and (confirmed or effect.p_holm >= _LEVEL):
         return ""
-    says = "no longer clear" if direction == 0 else "clear" if _direction(effect.interval) == 0 else "the other way"
+    turned = direction * _direction(effect.interval) < 0
+    says = "no longer clear" if direction == 0 else "the other way" if turned else "clear"
     change = f"{points(effect.corrected.value)} points, 95% interval {points_interval(effect.corrected.interval)}"
-    return f"; corrected for the judge's known errors the change is {says} ({change})"
+    doubt = (
+        "" if confirmed else f", but the test that allows for every arm compared does not confirm it (p = {p_holm:.2f})"
+    )
+    return f"; corrected for the judge's known errors the change is {says} ({change}){doubt}"
 
 
 def _direction(interval: Interval) -> int:
@@ -148,9 +156,12 @@ def _direction(interval: Interval) -> int:
 
 
 def _left_out(effect: Effect) -> str:
-    if not effect.n_missing:
-        return ""
-    return f"; {counted(effect.n_missing, 'item')} left out for want of a scored answer in both arms"
+    told = ""
+    if effect.n_missing:
+        told = f"; {counted(effect.n_missing, 'item')} left out for want of a scored answer in both arms"
+    if effect.bounds.high - effect.bounds.low > _ROUNDING:
+        told += f"; answers without a score could make it {points_interval(effect.bounds)}"
+    return told
 
 
 def counted(n: int, noun: str, plural: str | None = None) -> str:

@@ -1,25 +1,24 @@
-"""Risk and defence apart, and the items behind them (estimators: flips)."""
+"""Risk and defence apart (estimators: flips)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from oldham.core.outcomes import Axis
-from oldham.coupling.bootstrap import ZERO
-from oldham.coupling.results import FlipPair, Flips
+from oldham.coupling.results import Flips
+from oldham.coupling.significance import holm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from oldham.coupling.bootstrap import Estimate
     from oldham.coupling.contrasts import Contrast
-
-_HALF: Final = 0.5
-_UNIT: Final = ("axis", "benchmark", "item", "attack")
 
 
 def loss_by_item(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -64,13 +63,13 @@ def build_flips(contrasts: Sequence[Contrast]) -> list[Flips]:
 
     Returns:
         In the same order. Risk and defence are shares and get Wilson intervals with the effective number of trials;
-        the excesses get the interval of the resampled differences, or the share's own where the noise floor is 0.
+        the excesses get the interval of the resampled differences, or the share's own where the baseline is known to
+        have no noise.
     """
     flips = []
     for c in contrasts:
-        noiseless = c.floor.value == 0 and bool((np.nan_to_num(c.floor.cloud) <= ZERO).all())
         risk, defence = (e.share_interval(most=c.most_trials) for e in (c.risk, c.defence))
-        excess_risk, excess_defence = c.risk.minus(c.floor), c.defence.minus(c.floor)
+        beyond = [_p_excess(e, noiseless=c.noiseless) for e in (c.excess_risk, c.excess_defence)]
         flips.append(
             Flips(
                 arm=c.arm,
@@ -80,14 +79,34 @@ def build_flips(contrasts: Sequence[Contrast]) -> list[Flips]:
                 defence=c.defence.value,
                 defence_interval=defence,
                 noise_floor=c.floor.value,
-                excess_risk=excess_risk.value,
-                excess_risk_interval=risk if noiseless else excess_risk.interval(),
-                excess_defence=excess_defence.value,
-                excess_defence_interval=defence if noiseless else excess_defence.interval(),
+                excess_risk=c.excess_risk.value,
+                excess_risk_interval=risk if c.noiseless else c.excess_risk.interval(),
+                excess_defence=c.excess_defence.value,
+                excess_defence_interval=defence if c.noiseless else c.excess_defence.interval(),
                 n_items=c.n_items,
+                p_excess_risk=beyond[0],
+                p_excess_defence=beyond[1],
             )
         )
-    return flips
+    return _adjusted(flips)
+
+
+def _p_excess(excess: Estimate, *, noiseless: bool) -> float:
+    """Return the p-value of "sampling makes as much"; a flip under greedy decoding is no chance."""
+    if math.isnan(excess.value):
+        return math.nan
+    return (0.0 if excess.value > 0 else 1.0) if noiseless else excess.p_value(above=True)
+
+
+def _adjusted(flips: Sequence[Flips]) -> list[Flips]:
+    """Allow within an axis for every arm and for both sides that were looked at."""
+    found = list(flips)
+    for axis in dict.fromkeys(f.axis for f in flips):
+        at = [i for i, f in enumerate(flips) if f.axis == axis]
+        both = holm([p for i in at for p in (flips[i].p_excess_risk, flips[i].p_excess_defence)])
+        for i, risk, defence in zip(at, both[::2], both[1::2], strict=True):
+            found[i] = replace(flips[i], p_excess_risk=risk, p_excess_defence=defence)
+    return found
 
 
 def spread_single_draws(rows: pl.DataFrame, others: pl.DataFrame, unit: Sequence[str]) -> pl.DataFrame:
@@ -109,51 +128,6 @@ def spread_single_draws(rows: pl.DataFrame, others: pl.DataFrame, unit: Sequence
     single = rows.filter(is_single).join(there, on=list(unit), how="left")
     numbered = single.with_columns(pl.coalesce("other draw", "draw").alias("draw")).drop("other draw")
     return pl.concat([rows.filter(~is_single), numbered])
-
-
-def list_flip_pairs(trials: pl.DataFrame, *, baseline: str, arms: Sequence[str]) -> list[FlipPair]:
-    """List the items whose score crosses one half between the baseline and an arm, draw by draw.
-
-    Args:
-        trials: One row a trial and span; only answers are read.
-        baseline: The arm compared with.
-        arms: The arms to compare, in the order wanted.
-
-    Returns:
-        By arm, axis, risk before defence, benchmark, item and draw. Where one side drew an item once, that draw is
-        paired with every draw of the other, and `draw` is the other's. A score of exactly one half is on neither side.
-    """
-    answers = trials.filter(pl.col("span") == "answer")
-    facts = answers.select(*_UNIT, "draw", "arm", "score", "outcome", pl.col("generation").fill_null(""))
-    before = facts.filter(pl.col("arm") == baseline)
-    pairs = [pair for arm in arms for pair in _crossing(before, facts.filter(pl.col("arm") == arm))]
-    axes = [str(a) for a in Axis]
-    places = {arm: i for i, arm in enumerate(arms)}
-    return sorted(
-        pairs,
-        key=lambda p: (places[p.arm], axes.index(p.axis), p.kind == "defence", p.benchmark, p.item, p.draw),
-    )
-
-
-def _crossing(before: pl.DataFrame, after: pl.DataFrame) -> Iterator[FlipPair]:
-    """Yield the pairs of one arm whose score crosses one half, by attack."""
-    # Draws are counted with those that have no score: one that was lost does not make the other the only one.
-    own = spread_single_draws(before, after, _UNIT)
-    joined = spread_single_draws(after, own, _UNIT).join(own, on=[*_UNIT, "draw"], suffix="_before")
-    crossing = joined.filter((pl.col("score") - _HALF) * (pl.col("score_before") - _HALF) < 0)
-    for row in crossing.sort("attack").iter_rows(named=True):
-        yield FlipPair(
-            arm=row["arm"],
-            axis=row["axis"],
-            benchmark=row["benchmark"],
-            item=row["item"],
-            draw=row["draw"],
-            kind="risk" if row["score"] < row["score_before"] else "defence",
-            baseline_outcome=row["outcome_before"],
-            arm_outcome=row["outcome"],
-            baseline_generation=row["generation_before"],
-            arm_generation=row["generation"],
-        )
 
 
 def _mean_of(totals: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -13,7 +13,7 @@ from oldham.core.explain import explain
 from oldham.core.outcomes import SAFETY_AXES, Axis
 from oldham.core.records import Record
 from oldham.core.yaml_io import read_yaml
-from oldham.coupling.caveats import judge_splits
+from oldham.coupling.caveats import GAP, judge_splits, missing_shares
 from oldham.coupling.findings import axis_words, is_or_are, points, points_interval
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 State = Literal["passed", "failed", "undecided"]
 Rule = Literal["superior", "non_inferior"]
 _SAFE: Final[Rule] = "non_inferior"
+_LEVEL: Final = 0.05
 _MOST: Final = 1_000_000
 """More items than this would settle nothing in practice."""
 
@@ -149,7 +150,8 @@ def judge_gate(coupling: Coupling, gate: Gate) -> GateResult:
         rules: list[tuple[Axis, Rule]] = [] if gate.reasoning == "any" else [(Axis.REASONING, gate.reasoning)]
         for axis, rule in [*rules, *((axis, _SAFE) for axis in safety)]:
             split = judge_splits(e for e in coupling.panel.effects if (e.arm, e.axis) == (arm, axis))
-            claims += _claims(effects.get((arm, axis)), arm, axis, rule, gate, split=" ".join(split))
+            found = _claims(effects.get((arm, axis)), arm, axis, rule, gate, split=" ".join(split))
+            claims += [_if_answers_are_missing(c, effects.get((arm, axis)), coupling, gate.margin) for c in found]
         if not safety:
             claims.append(_unmeasured(arm, "safety", _SAFE))
     return GateResult(gate, tuple(claims))
@@ -163,13 +165,44 @@ def _claims(effect: Effect | None, arm: str, axis: str, rule: Rule, gate: Gate, 
     limit = 0.0 if rule == "superior" else -gate.margin
     corrected = effect.corrected
     has_card = corrected is not None and corrected.has_card
+    made: list[Claim] = []
     if gate.corrected != "true" or not has_card:
         note = "" if has_card or gate.corrected == "false" else "There is no judge card, so it is as judged."
-        yield _claim(effect, rule, effect.delta, effect.interval, limit, note=_joined(note, split))
+        claim = _claim(effect, rule, effect.delta, effect.interval, limit, note=_joined(note, split))
+        made.append(_if_several_arms(claim, effect.p_holm))
     if gate.corrected != "false" and corrected is not None and has_card:
         note = corrected.basis if math.isnan(corrected.value) else ""
         note = _joined(note, split)
-        yield _claim(effect, rule, corrected.value, corrected.interval, limit, corrected=True, note=note)
+        claim = _claim(effect, rule, corrected.value, corrected.interval, limit, corrected=True, note=note)
+        made.append(_if_several_arms(claim, corrected.p_holm))
+    if len({claim.state for claim in made}) > 1:
+        note = f"Corrected for the judge's known errors it is {made[1].state}."
+        made[0] = replace(made[0], note=_joined(made[0].note, note))
+    yield from made
+
+
+def _if_several_arms(claim: Claim, p_holm: float) -> Claim:
+    """Leave open who is better by an interval alone: of many arms that do not differ, one is, sooner or later."""
+    if claim.state != "passed" or claim.rule != "superior" or not p_holm >= _LEVEL:
+        return claim
+    note = f"The test that allows for every arm compared does not confirm it (p = {p_holm:.2f})."
+    return replace(claim, state="undecided", note=_joined(note, claim.note))
+
+
+def _if_answers_are_missing(claim: Claim, effect: Effect | None, coupling: Coupling, margin: float) -> Claim:
+    """Leave open what rests on a selection: where one arm lacks many more scores, and these could undo the claim."""
+    limit = 0.0 if claim.rule == "superior" else -margin
+    if claim.state != "passed" or effect is None or effect.bounds.low > limit:
+        return claim
+    shares = missing_shares(coupling.rates).get(claim.axis, {})
+    own, base = (shares.get(arm, 0.0) for arm in (claim.arm, coupling.baseline))
+    if abs(own - base) <= GAP:
+        return claim
+    note = (
+        f"{own:.0%} of the answers under `{claim.arm}` have no score, and {base:.0%} under `{coupling.baseline}`: they "
+        f"could make the change {points_interval(effect.bounds)}."
+    )
+    return replace(claim, state="undecided", note=_joined(note, claim.note))
 
 
 def _joined(*sentences: str) -> str:

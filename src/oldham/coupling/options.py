@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from oldham.core.errors import ConfigError
@@ -39,6 +39,8 @@ class CouplingOptions:
     cards: Mapping[str, JudgeCard] | None = None
     """What is known of the judges' errors, by label; None takes the cards of this package, an empty mapping corrects
     nothing."""
+    format_controls: Mapping[str, str] = field(default_factory=dict)
+    """By arm, another arm that is the same without its format or prefix, to tell the flips that the format makes."""
 
     def __post_init__(self) -> None:
         for name in ("resamples", "permutations"):

@@ -33,6 +33,10 @@ class Corrected:
     """One sentence: which cards and which of their cells were used, or why there is no correction."""
     has_card: bool = True
     """Whether there are cards for it at all; where they do not do, `value` is NaN all the same."""
+    p_value: float = math.nan
+    """Of a change: the level at which its interval would reach 0; NaN for a rate."""
+    p_holm: float = math.nan
+    """That, adjusted over the arms within the axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +96,13 @@ class Effect:
     interval: Interval
     """Cluster bootstrap: percentiles at levels expanded for few clusters."""
     p_value: float
-    """Exact McNemar for binary single draws, else sign-flip permutation by cluster."""
+    """Exact McNemar for binary single draws, else sign-flip permutation by cluster; `betting` where a run was
+    stopped by its own results."""
     p_holm: float
     """Adjusted over the arms within the axis (family-wise)."""
     q_bh: float
     """Adjusted over every arm and axis (false discovery rate)."""
-    test: Literal["mcnemar", "sign-flip", "none"]
+    test: Literal["mcnemar", "sign-flip", "betting", "none"]
     smallest_detectable: float
     """Smallest |delta| found with 80% power at the 5% level, from the observed spread of differences."""
     n_items: int
@@ -113,6 +118,9 @@ class Effect:
     """How much judge error could explain it away; None without data."""
     judges: tuple[str, ...] = ()
     """Whose verdicts it rests on, in both arms; empty where the table does not say."""
+    bounds: Interval = Interval(math.nan, math.nan)
+    """What the change would be over all items asked in both arms if every answer without a score were bad in this arm
+    and good in the baseline, and the other way round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,10 @@ class Flips:
     excess_defence: float
     excess_defence_interval: Interval
     n_items: int
+    p_excess_risk: float = math.nan
+    """One-sided, of "these are no more than sampling makes", adjusted within the axis over arms and over both sides
+    (Holm). 0 where decoding was greedy and an item flipped; NaN where the floor is unknown."""
+    p_excess_defence: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,22 @@ def sign_flip(changes: NDArray[np.float64], *, permutations: int, seed: int) -> 
     if len(moved) <= _ENUMERATE:
         patterns = (np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved))) & 1
         return float((np.abs((2 * patterns - 1) @ moved) >= observed).mean())
-    rng = np.random.default_rng(seed)
-    signs = rng.integers(2, size=(permutations, len(moved)), dtype=np.int8) * 2 - 1
-    return float((1 + (np.abs(signs @ moved) >= observed).sum()) / (1 + permutations))
+    sums = _flipped_sums(moved, permutations, np.random.default_rng(seed))
+    return float((1 + (np.abs(sums) >= observed).sum()) / (1 + permutations))
+
+
+def _flipped_sums(moved: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Sum the numbers `count` times, each under signs of its own.
+
+    Eight signs are one random byte, and the 256 sums that eight numbers can have are made once: a tenth of the work and
+    of the memory of drawing every sign, which is felt with thousands of clusters.
+    """
+    eights = np.pad(moved, (0, -len(moved) % 8)).reshape(-1, 8)
+    signs = 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) - 1
+    sums = np.zeros(count)
+    for table in eights @ signs.T:
+        sums += table.take(rng.integers(256, size=count, dtype=np.uint8))
+    return sums
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -6,10 +6,13 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from oldham.coupling.attack_text import attack_sections
+from oldham.coupling.coefficient_text import coefficient_lines
 from oldham.coupling.correction_text import correction_sections
 from oldham.coupling.findings import axis_words, change_cell, counted, points, points_interval
 from oldham.coupling.judge_summary import judge_sections
 from oldham.coupling.layout import bullets, p_value, percent, percent_interval, section, table
+from oldham.coupling.mixed import MIXED_TITLE, mixed_rows
+from oldham.coupling.rate_text import RATES_TITLE, rate_rows
 from oldham.coupling.rates import axis_rate
 from oldham.coupling.results import CHANCE_KEYS
 
@@ -45,9 +48,16 @@ def write_summary(coupling: Coupling, *, full: bool) -> str:
     still_open = [e for e in coupling.effects if not e.interval.excludes_zero]
     details = [
         section("Effects, in points of score (+ is better), with 95% intervals", _effects(coupling.effects)),
+        section(RATES_TITLE, rate_rows(coupling.rates)),
         section("Effects of the factors, with their tests", _factor_tests(coupling.factor_effects)),
-        section("Flips, in % of items: good becomes bad (risk), bad becomes good (defence)", _flips(coupling.flips)),
+        section(MIXED_TITLE, mixed_rows(coupling.factor_effects)),
+        section(
+            "Flips, in % of items: good becomes bad (risk), bad becomes good (defence); p: beyond the noise",
+            _flips(coupling.flips),
+        ),
         section("Chance of each direction in the coupling plane, in %", _plane(coupling.plane)),
+        section("Pareto front: arms that no other beats", coupling.pareto.lines() if coupling.pareto else []),
+        section("Coupling of safety to reasoning", bullets(coefficient_lines(coupling.coefficients))),
         section("Pathways of the flips", coupling.pathways.lines()),
         section("Open", bullets(e.finding for e in still_open)),
     ]
@@ -115,7 +125,7 @@ def _open_briefly(effects: Iterable[Effect]) -> list[str]:
 
 
 def _effects(effects: Sequence[Effect]) -> list[str]:
-    rows = [("axis", "arm", "change", "interval", "p", "p Holm", "detectable", "items", "clusters", "left out")]
+    rows = [("axis", "arm", "change", "interval", "p", "p Holm", "q BH", "detectable", "items", "clusters", "left out")]
     rows += [
         (
             e.axis,
@@ -124,6 +134,7 @@ def _effects(effects: Sequence[Effect]) -> list[str]:
             points_interval(e.interval),
             p_value(e.p_value),
             p_value(e.p_holm),
+            p_value(e.q_bh),
             percent(e.smallest_detectable),
             str(e.n_items),
             str(e.n_clusters),
@@ -158,15 +169,17 @@ def _factor_tests(effects: Sequence[FactorEffect]) -> list[str]:
 
 
 def _flips(flips: Sequence[Flips]) -> list[str]:
-    rows = [("axis", "arm", "risk", "interval", "defence", "interval", "noise floor")]
+    rows = [("axis", "arm", "risk", "interval", "p", "defence", "interval", "p", "noise floor")]
     rows += [
         (
             f.axis,
             f.arm,
             percent(f.risk),
             percent_interval(f.risk_interval),
+            p_value(f.p_excess_risk),
             percent(f.defence),
             percent_interval(f.defence_interval),
+            p_value(f.p_excess_defence),
             percent(f.noise_floor),
         )
         for f in flips

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from oldham.core.errors import ConfigError, DataError
+from oldham.core.format_controls import controls_among, told_controls
 from oldham.core.ledger import Ledger
 from oldham.core.observations import read_observations
 from oldham.core.outcomes import Axis
 from oldham.coupling import CouplingOptions, couple, unattacked
 from oldham.coupling.pairing import only_judge, tidy_trials
+from oldham.coupling.stopped import as_stopped, read_stopped
 from oldham.judges.cards import cards_of
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ class ReportData:
         cells: dict[tuple[str, str], list[FlipPair]] = {}
         for arm in self.arms:
             for axis in sorted(self.axes, key=lambda a: a == Axis.REASONING):
-                pairs = [p for p in self.coupling.flip_pairs if (p.arm, p.axis) == (arm, axis)]
+                pairs = list(self.coupling.flip_pairs.of(arm, axis))
                 if pairs:
                     cells[arm, axis] = pairs
         return cells
@@ -152,8 +154,14 @@ def gather(run_dir: Path, *, judge: str | None = None) -> ReportData:
             "The study names no baseline.", place=str(run_dir / "study.yaml"), remedy="Add `baseline: ARM`."
         )
     cards = cards_of(run_dir)
-    options = CouplingOptions(deterministic=_greedy(manifest, baseline), judge=judge, cards=cards)
+    options = CouplingOptions(
+        deterministic=_greedy(manifest, baseline),
+        judge=judge,
+        cards=cards,
+        format_controls=controls_among(told_controls(manifest), observations["arm"].unique().to_list()),
+    )
     coupling = couple(observations, baseline=baseline, options=options)
+    coupling = as_stopped(coupling, observations, read_stopped(manifest), options)
     generations: dict[str, Generation] = {}
     ledger_path = run_dir / "ledger.sqlite"
     if ledger_path.is_file():

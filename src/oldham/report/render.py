@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from oldham._version import __version__
 from oldham.coupling import axis_rate, unattacked
-from oldham.report import attacks, charts, doses, facts, flips, judges, panel, stages, summary, text
+from oldham.report import attacks, charts, doses, facts, flips, judges, panel, pathways, stages, summary, text
 from oldham.report.arms import mark_arms
 from oldham.report.outcome_colours import PATTERNED, outcome_colours
 from oldham.report.thinking import thinking_by_arm
@@ -81,6 +81,7 @@ def render_report(data: ReportData, options: ReportOptions | None = None) -> str
         "stage_tables": stages.stage_tables(data),
         "stage_meaning": {str(stage): words for stage, words in stages.STAGE_MEANING.items()},
         "doses": dosed,
+        "pathways": pathways.pathway_views(data, marks),
         "specs": script_json(chart_specs(data, marks) | (dosed.specs if dosed else {})),
         "css": _read_template(environment, "report.css"),
         "vega": _vega(),
@@ -105,6 +106,10 @@ def chart_specs(data: ReportData, marks: Marks) -> dict[str, dict[str, Any]]:
     specs: dict[str, Any] = {}
     for axis in _plane_axes(data):
         specs[f"plane-{axis}"] = charts.plane(data.coupling, axis, marks=others)
+    if data.coupling.pareto and data.coupling.pareto.arms:
+        specs["pareto-front"] = charts.pareto_front(data.coupling, marks=marks)
+        specs["pareto-behind"] = charts.behind_best(data.coupling, marks=marks)
+    specs |= pathways.pathway_charts(pathways.pathway_views(data, marks))
     for axis in data.axes:
         specs[f"forest-{axis}"] = charts.forest_of(data.coupling, axis, marks=others)
         specs[f"outcomes-{axis}"] = charts.outcomes_of(counted, axis, marks=marks)

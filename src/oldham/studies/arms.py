@@ -60,6 +60,9 @@ class ArmSpec(PromptOptions, Sampling):
     """Folder of a training run, or of one that varies settings: an arm for each dose that it kept."""
     steps: tuple[int, ...] | None = Field(default=None, min_length=1)
     """Which kept doses of `train` are taken, by step; None for all, and the last one where `dose` names a setting."""
+    format_control: str | None = None
+    """The arm that is the same without the format or prefix of this one, to tell flips that the format makes; None
+    takes the same arm with `structure: free`, where there is one."""
 
     @field_validator("dose", mode="before")
     @classmethod
@@ -98,6 +101,8 @@ class Arm(NamedTuple):
     """What is done to the model's hidden states; its path leads from the working directory to the direction."""
     trained: TrainedDose | None = None
     """Which kept dose of which training run its model is; None for an arm that names its model."""
+    format_control: str | None = None
+    """What the arm says of it; see `oldham.studies.format_controls`. No part of what is generated."""
 
     @property
     def seat(self) -> str:

@@ -85,6 +85,7 @@ def describe(plan: Plan) -> dict[str, Any]:
                 "server": arm.server,
                 "vote": arm.vote,
                 "factors": arm.factors,
+                "format_control": study.format_controls.get(arm.name),
                 "training": None if arm.trained is None else arm.trained.model_dump(mode="json"),
                 **steering_facts(arm.steering),
                 **arm.prompt.model_dump(mode="json"),

@@ -14,6 +14,7 @@ from oldham.attacks.attacker import AskingAttack
 from oldham.attacks.base import Encoder
 from oldham.attacks.spec import attack_of
 from oldham.core.errors import DataError, OldhamError, UnknownNameError, did_you_mean
+from oldham.core.format_controls import controls_among, told_controls
 from oldham.core.observations import as_observations, read_observations
 from oldham.core.outcomes import MISSING, Outcome
 from oldham.core.records import StopReason
@@ -251,6 +252,10 @@ class Comparison(NamedTuple):
     """Whether the baseline is known to have been decoded greedily."""
     cards: Mapping[str, JudgeCard]
     """What is known of the judges' errors: the package's cards, and before them those of the runs."""
+    format_controls: Mapping[str, str]
+    """By arm, the arm in the table that is the same without its format or prefix, as the runs' studies tell it."""
+    manifest: Mapping[str, Any]
+    """What the baseline's run tells of itself, or else the other run, where one of them was asked in rounds."""
 
 
 def comparable(reference: str, other: str) -> Comparison:
@@ -281,9 +286,15 @@ def comparable(reference: str, other: str) -> Comparison:
         raise UnknownNameError(
             f"`{baseline}` would be compared with itself.", place=other, remedy="Name another arm, as PATH:ARM."
         )
+    told = manifest if "sequential" in manifest else _manifest(other_path)
     temperature = manifest.get("arms", {}).get(baseline, {}).get("temperature")
     table = pl.concat([_only(left, baseline, path), right])
-    return Comparison(table, baseline, temperature == 0, _cards(path, other_path, baseline))
+    controls = told_controls(_manifest(other_path))
+    if path.resolve() != other_path.resolve():
+        new = {baseline: f"{baseline} ({other_path})"}
+        controls = {new.get(arm, arm): new.get(control, control) for arm, control in controls.items()}
+    there = controls_among(controls, table["arm"].unique().to_list())
+    return Comparison(table, baseline, temperature == 0, _cards(path, other_path, baseline), there, told)
 
 
 def _cards(path: Path, other_path: Path, baseline: str) -> Mapping[str, JudgeCard]:

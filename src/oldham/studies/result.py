@@ -54,6 +54,8 @@ class RunResult:
     spent: tuple[Spent, ...] = ()
     """What this run asked of each model and what that cost: the arms' models, attackers, judges' models, and the checks
     before the first batch where they were paid for."""
+    settled: tuple[str, ...] = ()
+    """Where items were asked in rounds: what was decided and when, a line each."""
 
     def to_frame(self) -> pl.DataFrame:
         """Return the observation table."""
@@ -76,4 +78,4 @@ class RunResult:
             share = self.n_near_ties / self.n_greedy
             ties = f" {share:.1%} of the greedily drawn tokens were near-ties: another machine may write other texts."
         paid = [sentence] if (sentence := told(self.spent)) else []
-        return "\n".join([f"{done}{ties}{missing}{asked}{unread}", *paid, *self.unreadable])
+        return "\n".join([f"{done}{ties}{missing}{asked}{unread}", *paid, *self.unreadable, *self.settled])

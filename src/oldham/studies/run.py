@@ -24,17 +24,21 @@ from oldham.studies.preflight import Preflight
 from oldham.studies.progress import Silent
 from oldham.studies.reading import Reader, tasks_of
 from oldham.studies.result import RunResult
+from oldham.studies.rounds import ask_in_rounds
 from oldham.studies.rundir import RunDir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
     from pathlib import Path
+
+    import polars as pl
 
     from oldham.backends.base import Backend, Request
     from oldham.core.records import Generation, ModelFingerprint
     from oldham.studies.arms import Arm
     from oldham.studies.plan import Plan, PlannedTrial
     from oldham.studies.progress import Progress
+    from oldham.studies.rounds import Rounds
     from oldham.studies.spec import Study
 
 
@@ -48,6 +52,7 @@ def run(
     run_dir: Path | None = None,
     progress: Progress | None = None,
     preflight: bool = True,
+    rounds: Rounds | None = None,
 ) -> RunResult:
     """Run a study, or continue it.
 
@@ -59,6 +64,7 @@ def run(
         run_dir: Where the run is kept; by default `runs/<name>` in the working directory.
         progress: Watches the run.
         preflight: Check judges and models before the first batch; see `oldham.studies.preflight`.
+        rounds: Ask items in rounds and stop arms early; None asks everything. See `oldham.studies.rounds`.
 
     Returns:
         The observations and what was done.
@@ -72,7 +78,7 @@ def run(
     started, watch = time.monotonic(), progress or Silent()
     work = plan(study, run_dir=run_dir)
     try:
-        done = _carry_out(work, watch, preflight=preflight)
+        done = _carry_out(work, watch, preflight=preflight, rounds=rounds)
     except KeyboardInterrupt as error:
         raise RunInterruptedError(
             "Stopped; every finished batch is stored.",
@@ -82,7 +88,7 @@ def run(
     return replace(done, seconds=time.monotonic() - started)
 
 
-def _carry_out(work: Plan, watch: Progress, *, preflight: bool) -> RunResult:
+def _carry_out(work: Plan, watch: Progress, *, preflight: bool, rounds: Rounds | None) -> RunResult:
     """Carry a plan out under its run's lock."""
     directory = RunDir(work.run_dir)
     with directory.lock():
@@ -90,6 +96,8 @@ def _carry_out(work: Plan, watch: Progress, *, preflight: bool) -> RunResult:
         with Ledger(directory.ledger) as ledger:
             unit = _Work(work, directory, ledger, watch, preflight=preflight)
             try:
+                if rounds is not None:
+                    return unit.finish(ask_in_rounds(unit, rounds), rounds)
                 generated = unit.generate()
                 try:
                     unit.judge()
@@ -124,6 +132,7 @@ class _Work:
 
     def __init__(self, work: Plan, directory: RunDir, ledger: Ledger, watch: Progress, *, preflight: bool) -> None:
         self.work, self.directory, self.ledger, self.watch = work, directory, ledger, watch
+        self.whole = work
         self.started = now()
         self.finished = False
         self.stored = ledger.generation_ids()
@@ -137,11 +146,12 @@ class _Work:
         self.graders = graders_of(self.judges)
         self.costs = Costs(work.study, self.graders)
         self.backend: Backend | None = None
+        self.passed_over: Set[str] = frozenset()
         self.attackers = Attackers(work, self.costs, self._check_attacker)
 
     def generate(self) -> int:
         """Generate what is missing, one model at a time; return how many generations are new."""
-        missing = len(self.work.distinct.keys() - self.stored)
+        missing = len(self._missing(self.work.distinct.values()))
         self.watch.planned(self.work, missing)
         if missing:
             self._write_manifest({"started": self.started, "finished": None})
@@ -161,6 +171,7 @@ class _Work:
             self.attackers.close()
             if self.backend is not None:
                 self.backend.close()
+                self.backend = None  # another round loads it again
         if failures:
             self.watch.note(
                 f"{len(failures)} generations failed ({failures[0]}); they are missing, and the same command tries "
@@ -203,7 +214,8 @@ class _Work:
         return self.backend
 
     def _missing(self, trials: Iterable[PlannedTrial]) -> list[PlannedTrial]:
-        return [p for p in trials if p.trial.fingerprint not in self.stored]
+        there = self.stored | self.passed_over
+        return [p for p in trials if p.trial.fingerprint not in there]
 
     def _generate_part(
         self, backend: Backend, todo: Sequence[PlannedTrial], heard: Callable[[Request, Generation], None]
@@ -260,10 +272,10 @@ class _Work:
         )
         reader.read(tasks_of(self.work.judges, asked, self.stored))
         asking = {judge.label for judge in self.judges if isinstance(judge, ModelJudge)}
-        self.n_judged = sum(tally.new for tally in reader.tallies if tally.judge in asking)
-        self.n_unread = sum(tally.missing for tally in reader.tallies)
-        self.n_settled = sum(tally.settled for tally in reader.tallies)
-        self.unreadable = tuple(told for tally in reader.tallies if (told := tally.unread_told()))
+        self.n_judged += sum(tally.new for tally in reader.tallies if tally.judge in asking)
+        self.n_unread += sum(tally.missing for tally in reader.tallies)
+        self.n_settled += sum(tally.settled for tally in reader.tallies)
+        self.unreadable += tuple(told for tally in reader.tallies if (told := tally.unread_told()))
         for tally in reader.tallies:
             if tally.missing:
                 self.watch.note(
@@ -273,15 +285,28 @@ class _Work:
         for sentence in self.costs.caps_reached:
             self.watch.note(sentence)
 
-    def finish(self, generated: int) -> RunResult:
-        """Write the observations and the manifest; return what was done, its time left out."""
+    def ask(self, part: Plan) -> int:
+        """Carry out a part of the plan and have it judged; return how many generations are new."""
+        self.work = part
+        made = self.generate()
+        self.judge()
+        return made
+
+    def rows(self) -> pl.DataFrame:
+        """Return the observations of what is asked."""
         # polars takes half a second to import, which a mistake in the study should not have to wait for.
         from oldham.studies.observations import build_observations
 
-        observations = build_observations(self.work, self.ledger)
+        return build_observations(self.work, self.ledger)
+
+    def finish(self, generated: int, rounds: Rounds | None = None) -> RunResult:
+        """Write the observations and the manifest; return what was done, its time left out."""
+        observations = self.rows()
         self.directory.write_observations(observations)
         missing = len(self.work.distinct.keys() - self.stored)
         reused = len(self.work.distinct) - generated - missing
+        if rounds is not None:
+            self.facts["sequential"] = rounds.facts(self.whole)
         self._write_manifest(
             {
                 "started": self.started,
@@ -310,6 +335,7 @@ class _Work:
             n_greedy=self.n_greedy,
             unreadable=self.unreadable,
             spent=self.costs.spent,
+            settled=() if rounds is None else rounds.told(self.whole, len(self.work.distinct)),
         )
 
     def leave_bill(self) -> None:

@@ -28,6 +28,7 @@ from oldham.studies.attackers import check_attackers
 from oldham.studies.attacks import StudyAttack, resolve_attacks
 from oldham.studies.checks import check_arms, check_draws, check_judges
 from oldham.studies.design import Design, design
+from oldham.studies.format_controls import check_only_in_arms, find_controls
 from oldham.studies.judging import JudgeSpec
 from oldham.studies.steering import reached_from
 from oldham.studies.trained import TrainedArms, check_defaults, check_interventions, check_untrained, refuse_in_grid
@@ -93,6 +94,7 @@ class Study(BaseModel):
     _skipped: tuple[SkippedCombination, ...] = PrivateAttr(default=())
     _design: Design | None = PrivateAttr(default=None)
     _attacks: tuple[StudyAttack, ...] = PrivateAttr(default=())
+    _format_controls: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("fraction", mode="before")
     @classmethod
@@ -155,6 +157,11 @@ class Study(BaseModel):
         """Whether the baseline decodes greedily, so that a single draw of it has no sampling noise."""
         return any(arm.name == self.baseline and arm.sampling.temperature == 0 for arm in self._arms)
 
+    @property
+    def format_controls(self) -> dict[str, str]:
+        """By arm, the arm that is the same without its format or prefix; one that has none is left out."""
+        return dict(self._format_controls)
+
     def benchmark_requests(self) -> list[BenchmarkRequest]:
         """Return the benchmarks asked for, taken apart."""
         return [self._request(index, entry) for index, entry in enumerate(self.benchmarks)]
@@ -182,6 +189,7 @@ class Study(BaseModel):
         """Fill in the arms and check everything that pydantic cannot; see the class."""
         self._source = context if isinstance(context, Source) else Source("study")
         check_defaults(self.defaults, self._source)
+        check_only_in_arms(self.defaults, self.grid, self._source)
         trained = TrainedArms(self._source)
         arms, self._skipped = self._with_grid([arm for name in self.arms for arm in self._named(name, trained)])
         self._arms = tuple(itertools.chain.from_iterable(map(by_vote, arms)))
@@ -193,6 +201,7 @@ class Study(BaseModel):
             )
         check_arms(self)
         check_interventions(self._arms, self._source)
+        self._format_controls = find_controls(self)
         self._check_names()
         check_draws(self)
 
@@ -226,6 +235,7 @@ class Study(BaseModel):
             dose=None if settings.dose is None else float(settings.dose),
             path=path,
             steering=settings.steering and reached_from(settings.steering, self._source),
+            format_control=settings.format_control,
         )
 
     def _with_grid(self, named: list[Arm]) -> tuple[list[Arm], tuple[SkippedCombination, ...]]:
@@ -253,7 +263,7 @@ class Study(BaseModel):
         specs = [self.defaults.merged(arm) for arm in self.arms.values()] or [self.defaults]
         shared = {n for n in ArmSpec.model_fields if all(getattr(s, n) == getattr(specs[0], n) for s in specs)}
         # An intervention orders the arms that name it; a grid cell has no place in that order, nor in a training run.
-        shared -= {"intervention", "dose", "train", "steps"}
+        shared -= {"intervention", "dose", "train", "steps", "format_control"}
         common = ArmSpec(**{name: getattr(specs[0], name) for name in shared & specs[0].model_fields_set})
         checked = {
             (key, index): self._grid_value(key, index, value)

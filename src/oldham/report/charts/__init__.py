@@ -11,10 +11,14 @@ from oldham.report.charts.contrasts import forest, forest_of, risk_defence
 from oldham.report.charts.coupling_plane import plane
 from oldham.report.charts.factors import main_effects, main_effects_of
 from oldham.report.charts.observed import outcomes, outcomes_of, thinking
+from oldham.report.charts.pareto import behind_best, pareto_front
 from oldham.report.charts.parts import fluid
+from oldham.report.charts.pathways import alluvial
 
 __all__ = [
+    "alluvial",
     "attack_shares",
+    "behind_best",
     "dose_curve",
     "fluid",
     "forest",
@@ -23,6 +27,7 @@ __all__ = [
     "main_effects_of",
     "outcomes",
     "outcomes_of",
+    "pareto_front",
     "plane",
     "risk_defence",
     "thinking",
