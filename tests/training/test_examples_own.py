@@ -45,8 +45,8 @@ def test_only_refusals_of_harm_and_answers_to_the_harmless_are_kept() -> None:
     assert "complied harmful" in line, "the scripted model helps with some harmful requests, and it is said how many"
 
 
+@pytest.mark.model
 def test_a_run_tells_what_was_thrown_away(tmp_path: Path) -> None:
-    pytest.importorskip("trl")
     told: list[str] = []
     with pytest.raises(OldhamError):  # a scripted model answers, and has no weights to train
         run_training(settings(), tmp_path, progress=lambda at: told.append(at.note or ""))
