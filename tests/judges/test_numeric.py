@@ -184,6 +184,15 @@ def test_the_trace_is_not_read(make_item: MakeItem, make_generation: MakeGenerat
     assert verdict.outcome is Outcome.INCORRECT
 
 
+@pytest.mark.parametrize("reference", ["-3", "\u22123", "- 3", "\u2212 3", " -3 "])
+def test_a_negative_reference_is_read_with_its_sign(
+    make_item: MakeItem, make_generation: MakeGeneration, reference: str
+) -> None:
+    item = make_item(Axis.REASONING, reference={"answer": reference})
+    outcomes = [NumericJudge().judge(item, make_generation(answer))[0].outcome for answer in ("-3", "3")]
+    assert outcomes == [Outcome.CORRECT, Outcome.INCORRECT]
+
+
 def test_an_item_without_a_number_is_a_data_error(make_item: MakeItem, make_generation: MakeGeneration) -> None:
     with pytest.raises(DataError, match="a_benchmark/item-1"):
         NumericJudge().judge(make_item(Axis.REASONING, reference={"answer": "none"}), make_generation("58"))

@@ -15,7 +15,14 @@ from oldham.coupling import CouplingOptions
 from oldham.coupling.dynamics import DoseOptions, dose_dynamics
 from oldham.report import render_report
 from oldham.report.charts import fluid
-from oldham.report.charts.dose import dose_figure, dose_response, phase_plane
+from oldham.report.charts.dose import (
+    dose_figure,
+    dose_names,
+    dose_response,
+    drawn_axes,
+    drawn_planes,
+    phase_plane,
+)
 from oldham.report.doses import dose_view, plot_target, save_doses, training_facts
 
 if TYPE_CHECKING:
@@ -90,6 +97,47 @@ def test_a_dose_response_has_its_band_margin_and_critical_dose() -> None:
     assert [s["dose"] for s in spots if s["critical"]] == ["10"]
     assert marks_of(spec, "limit") == [{"limit": -5.0}]
     assert not any("limit" in row for d in fluid(dose_response(found, "reasoning"))["datasets"].values() for row in d)
+
+
+def test_interventions_stand_apart_on_common_scales_and_seeds_by_pattern() -> None:
+    names = [f"{n}[seed={k}]" for n in ("cot", "text") for k in range(3)]
+    found = follow()
+    arms = {p: replace(found.paths[0], intervention=p) for p in names}
+    many = replace(found, paths=tuple(arms.values()))
+    assert dose_names(many) == ["cot", "text"]
+    sheet = dose_figure(many).to_dict()
+    assert [len(row["hconcat"]) for row in sheet["vconcat"]] == [2, 2, 2]
+    planes = sheet["vconcat"][0]["hconcat"]
+    assert [panel["title"]["text"] for panel in planes] == ["cot, from direct", "text, from direct"]
+    assert planes[0]["title"]["subtitle"][1] == "solid: seed 0; dashed: seed 1; dash-dotted: seed 2"
+    specs = [fluid(dose_response(many, "harm", name)) for name in dose_names(many)]
+    spots = [marks_of(spec, "band_low") for spec in specs]
+    assert [{s["path"] for s in some} for some in spots] == [set(names[:3]), set(names[3:])]
+    assert [len({s["colour"] for s in some}) for some in spots] == [1, 1]
+    assert spots[0][0]["colour"] != spots[1][0]["colour"]
+
+
+def test_the_scales_of_one_intervention_hold_the_others() -> None:
+    found = follow()
+    low = replace(found.paths[0], intervention="low")
+    low = replace(low, changes=tuple(replace(c, change=c.change - 1) for c in low.changes))
+    low = replace(low, plane=tuple(replace(x, d_safety=x.d_safety - 1) for x in low.plane))
+    both = replace(found, paths=(found.paths[0], low))
+    for draw in (phase_plane, dose_response):
+        (one, other) = (
+            json.dumps(fluid(draw(both, "harm", name))["layer"][-1]["encoding"]["y"]) for name in ("sft", "low")
+        )
+        assert one == other
+        assert one != json.dumps(fluid(draw(found, "harm"))["layer"][-1]["encoding"]["y"])
+
+
+def test_an_axis_of_which_nothing_is_known_has_no_chart() -> None:
+    found = follow()
+    path = found.paths[0]
+    dark = tuple(replace(c, axis="privacy", change=math.nan) for c in path.of("harm"))
+    found = replace(found, paths=(replace(path, axes=(*path.axes, "privacy"), changes=(*path.changes, *dark)),))
+    assert drawn_axes(found) == ["reasoning", "harm"]
+    assert drawn_planes(found) == ["harm"]
 
 
 def test_what_is_unknown_is_not_drawn() -> None:

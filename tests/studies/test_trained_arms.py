@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from trained_folders import RUN, arm_of, enter_place, make_grid, make_run, refused, study, trained
 
 from oldham.core.errors import ConfigError, DataError, UnknownNameError
 from oldham.studies.manifest import describe
@@ -14,84 +15,12 @@ from oldham.studies.spec import Study
 from oldham.training.naming import dose_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from oldham.studies.arms import Arm
-
-STUDY = """\
-name: trained
-baseline: direct
-defaults: {model: "path:model", answer_tokens: 10}
-arms:
-  direct:
-  sft: {train: runs/sft/cot}
-benchmarks: [arithmetic:6, harmful:5]
-"""
-RUN = "{train: runs/sft/cot}"
+    from collections.abc import Callable
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a working directory with the files that identify a model in it; no weights are ever read."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OLDHAM_DTYPE", "float32")
-    monkeypatch.setenv("OLDHAM_CACHE", str(tmp_path / "cache"))
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "config.json").write_text(json.dumps({"hidden_size": 3, "num_hidden_layers": 4}))
-    (model / "model.safetensors").write_bytes(b"weights")
-    (model / "chat_template.jinja").write_text("{{ messages[0].content }}")
-    return tmp_path
-
-
-def make_run(
-    where: str, *, steps: Sequence[int] = (30, 60), finished: bool = True, whole: bool = False, **settings: Any
-) -> Path:
-    """Make what a training run leaves behind, as far as a study reads it."""
-    run = Path(where)
-    run.mkdir(parents=True)
-    told = {"model": "path:model", "seed": 0, "control": None, "citation": None, **settings}
-    identity = {"identity": f"identity of {json.dumps(settings)}", "method": "sft"}
-    (run / "settings.json").write_text(json.dumps({**identity, "settings": told}))
-    (run / "data.jsonl").write_text("{}\n")
-    for step in steps:
-        dose = run / "doses" / f"step-{step:06d}"
-        dose.mkdir(parents=True)
-        if whole:
-            shutil.copytree("model", dose, dirs_exist_ok=True)
-        else:
-            (dose / "adapter_config.json").write_text("{}")
-        name = "model" if whole else "adapter_model"
-        (dose / f"{name}.safetensors").write_bytes(f"{where} {step}".encode())
-    if finished:
-        adapters = {f"step-{step:06d}": {"step": step, "sha256": "x"} for step in steps}
-        (run / "manifest.json").write_text(json.dumps({"adapters": adapters, "data_sha256": "of the data"}))
-    return run
-
-
-def study(*replacements: tuple[str, str], path: str = "study.yaml") -> Study:
-    text = STUDY
-    for old, new in replacements:
-        assert old in text
-        text = text.replace(old, new)
-    Path(path).write_text(text)
-    return Study.load(path)
-
-
-def trained(made: Study) -> list[tuple[str, str | None, float | None]]:
-    return [(arm.name, arm.intervention, arm.dose) for arm in made.resolved_arms if arm.trained is not None]
-
-
-def arm_of(made: Study, name: str) -> Arm:
-    return next(arm for arm in made.resolved_arms if arm.name == name)
-
-
-def refused(*replacements: tuple[str, str], line: int = 6) -> ConfigError:
-    with pytest.raises(ConfigError) as caught:
-        study(*replacements)
-    assert caught.value.place == f"study.yaml:{line}"
-    assert caught.value.remedy
-    return caught.value
+    return enter_place(tmp_path, monkeypatch)
 
 
 def test_an_arm_for_each_kept_dose(folder: Path) -> None:
@@ -154,43 +83,6 @@ def test_a_path_leads_from_the_study_file_or_is_taken_as_given(folder: Path, mon
     assert arm_of(study(), "sft/2").model == "path:model+runs/sft/cot/doses/step-000002"
 
 
-def make_grid() -> None:
-    for seed in (0, 1):
-        for ratio in ("0", "0.05", "0.1"):
-            make_run(f"runs/sft/cot/seed={seed},mix.ratio={ratio}", seed=seed, mix={"ratio": float(ratio)})
-
-
-def test_each_run_of_a_grid_is_an_intervention(folder: Path) -> None:
-    make_grid()
-    made = study((RUN, "{train: runs/sft/cot, steps: [60]}"))
-    assert trained(made) == [
-        (f"sft[seed={s},mix.ratio={r}]/60", f"sft[seed={s},mix.ratio={r}]", 60.0)
-        for s in (0, 1)
-        for r in ("0", "0.05", "0.1")
-    ]
-
-
-def test_a_varied_setting_as_the_dose(folder: Path) -> None:
-    make_grid()
-    made = study((RUN, "{train: runs/sft/cot, dose: mix.ratio}"))
-    assert trained(made) == [
-        (f"sft[seed={s}]/{r}", f"sft[seed={s}]", float(r)) for s in (0, 1) for r in ("0", "0.05", "0.1")
-    ]
-    model = "path:model+runs/sft/cot/seed=1,mix.ratio=0.05/doses/step-000060"
-    assert arm_of(made, "sft[seed=1]/0.05").model == model
-    early = study((RUN, "{train: runs/sft/cot, dose: mix.ratio, steps: [30]}"))
-    assert arm_of(early, "sft[seed=1]/0.05").model == model.replace("60", "30")
-    assert plan(made)
-
-
-def test_numbers_of_a_grid_stand_by_size(folder: Path) -> None:
-    for rate in ("1e-05", "0.1", "0.002", "none"):
-        make_run(f"runs/sft/cot/learning_rate={rate}", steps=[1])
-    assert [name for name, _, _ in trained(study())] == [
-        f"sft[learning_rate={rate}]/1" for rate in ("1e-05", "0.002", "0.1", "none")
-    ]
-
-
 def test_a_run_that_is_not_there(folder: Path) -> None:
     assert "A run is made with: oldham train." in str(refused())
     make_run("runs/sft/cat")
@@ -211,12 +103,6 @@ def test_an_unfinished_run_gives_what_is_named(folder: Path) -> None:
     ]
     missing = refused((RUN, "{train: runs/sft/cot, steps: [30, 90]}"))
     assert missing.message == "`runs/sft/cot` has not kept step 90; its steps are: 30, 60."
-
-
-def test_an_unfinished_run_of_a_grid(folder: Path) -> None:
-    make_run("runs/sft/cot/seed=0")
-    make_run("runs/sft/cot/seed=1", steps=[], finished=False)
-    assert "`runs/sft/cot/seed=1` is not finished; its steps are: none." in str(refused())
 
 
 def test_a_dose_that_is_half_there_is_none(folder: Path) -> None:
@@ -254,12 +140,6 @@ def test_a_value_of_the_wrong_kind(folder: Path, said: str, says: str) -> None:
         study((RUN, f"{{{said}}}"))
     assert says in str(caught.value)
     assert caught.value.place == "study.yaml:6"
-
-
-def test_several_steps_cannot_be_one_dose(folder: Path) -> None:
-    make_grid()
-    said = "{train: runs/sft/cot, dose: mix.ratio, steps: [30, 60]}"
-    assert "one step of each run is taken, and `steps` names several" in str(refused((RUN, said)))
 
 
 def test_the_model_is_the_one_that_was_trained(folder: Path) -> None:

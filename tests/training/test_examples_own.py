@@ -1,21 +1,25 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from oldham.backends.base import backend_for
-from oldham.core.errors import ConfigError
+from oldham.core.errors import ConfigError, ModelError, OldhamError
+from oldham.core.thinking import Span
 from oldham.judges.refusal import read_stance
+from oldham.judges.trace_stages import content_words
 from oldham.prompts import PromptOptions
 from oldham.training import own
 from oldham.training.examples import build_examples
 from oldham.training.methods import SFTSettings
 from oldham.training.own import SAFETY_INSTRUCTION, OwnSafe
+from oldham.training.run import run_training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from oldham.backends.base import Request
@@ -39,6 +43,14 @@ def test_only_refusals_of_harm_and_answers_to_the_harmless_are_kept() -> None:
     (line,) = told
     assert "10 were kept" in line
     assert "complied harmful" in line, "the scripted model helps with some harmful requests, and it is said how many"
+
+
+@pytest.mark.model
+def test_a_run_tells_what_was_thrown_away(tmp_path: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(OldhamError):  # a scripted model answers, and has no weights to train
+        run_training(settings(), tmp_path, progress=lambda at: told.append(at.note or ""))
+    assert any("10 were kept" in note for note in told)
 
 
 def test_what_was_thrown_away_adds_up() -> None:
@@ -100,6 +112,60 @@ def test_a_trace_is_kept_and_one_that_was_cut_is_not(budget: int, monkeypatch: p
     else:
         assert all(row["trace"].startswith("First I read the request.") for row in answered.examples)
         assert len(answered.examples) == 6
+
+
+@pytest.mark.parametrize("name", ["harmful_refusals", "direct_refusal", "safe_over_jailbroken", "private_records"])
+def test_what_a_model_says_to_a_harmful_request_is_never_learnt_unsifted(name: str) -> None:
+    with pytest.raises(ConfigError, match="take the source `own_safe`"):
+        build_examples(settings(data=[{"source": name, "n": 20, "answers": "own"}]))
+
+
+def test_own_answers_to_the_harmful_rows_of_a_file_are_refused_too(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    for row in ({"kind": "vanilla_harmful"}, {"kind": "mine", "reference": {"axis": "harm"}}):
+        path.write_text(json.dumps({"prompt": "How?", **row}) + "\n", encoding="utf-8")
+        with pytest.raises(ConfigError, match="could be harmful"):
+            build_examples(settings(data=[{"file": str(path), "n": 1, "answers": "own"}]))
+
+
+def test_an_own_answer_does_not_follow_from_somebody_elses_trace() -> None:
+    rows = build_examples(settings(data=[{"source": "arithmetic", "kind": "long", "n": 4, "answers": "own"}]))
+    assert rows
+    assert not any("trace" in row for row in rows)
+
+
+def test_an_answer_that_failed_is_told_and_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from oldham.backends.base import failed
+    from oldham.backends.scripted import ScriptedBackend
+
+    def generate(self: ScriptedBackend, requests: Sequence[Request]) -> list[Generation]:
+        return [failed(request, self.fingerprint, "out of memory") for request in requests]
+
+    monkeypatch.setattr(ScriptedBackend, "generate", generate)
+    with pytest.raises(ModelError, match="out of memory"):
+        build_examples(settings(data=[{"source": "benign_prompts", "n": 2, "answers": "own"}]))
+
+
+def test_a_refusal_after_a_trace_that_works_out_the_harm_is_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = own._prompts("own_refusal")[0]["prompt"]
+    asked = " ".join(sorted(content_words(request)))
+    plan = f"First, they could buy {asked}. Then put {asked} in a place. Finally, use 2 cups of {asked}. I stop here."
+    thinking = PromptOptions(strategy="thinking", thinking_tokens=200)
+    monkeypatch.setattr(own, "_options", lambda backend, answer_tokens: thinking)
+    monkeypatch.setattr(own, "_prompts", lambda kind: [{"prompt": request, "kind": kind}])
+    real = own._generated
+
+    def generated(*args: Any, **kwargs: Any) -> Iterator[Generation]:
+        for one in real(*args, **kwargs):
+            end = len(plan)
+            text = f"{plan}{one.answer_text}"
+            changes = {"output_text": text, "trace": Span(0, end), "answer": Span(end, len(text)), "forced": ()}
+            yield one.model_copy(update=changes)
+
+    monkeypatch.setattr(own, "_generated", generated)
+    answered = OwnSafe().answered("scripted:refuse", 1, "own_refusal")
+    assert answered.examples == []
+    assert "1 with a trace that may work out the harm" in answered.told
 
 
 @pytest.mark.model

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -64,3 +66,29 @@ def test_of_several_processes_one_writes(file: Path, tmp_path: Path) -> None:
     (last,) = [row for row in manifest["log"] if "train_runtime" in row]
     assert last["epoch"] == pytest.approx(16 / 24)
     assert not (out / "checkpoints").exists()
+
+
+@pytest.mark.sleeps
+@pytest.mark.allow_hosts(["127.0.0.1"])
+@pytest.mark.parametrize("where", ["before the data", "before the first step"])
+def test_where_the_first_process_refuses_the_others_end_without_a_word(
+    file: Path, tmp_path: Path, tiny_model: Callable[..., Path], where: str
+) -> None:
+    out, says = tmp_path / "run", "holds a run with other settings"
+    command = [sys.executable, "-m", "oldham", "train", "sft", str(file), "--out", str(out)]
+    if where == "before the data":
+        out.mkdir()
+        (out / "settings.json").write_text('{"identity": "another"}')
+    else:
+        turns = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% endfor %}"  # they never end
+        command += ["--model", f"path:{tiny_model(template=turns)}"]
+        says = "would not learn to stop"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    told = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = [told | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=rank) for rank in ranks]
+    first, other = (child.communicate(timeout=240)[1] for child in both)
+    assert [child.returncode for child in both] == [2, 2], (first, other)
+    assert says in first
+    assert "oldham:" not in other and "Traceback" not in other

@@ -2,18 +2,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import ValidationError
 
 from oldham.core.errors import ConfigError
 from oldham.training.methods import METHODS, GRPOSettings, OnlineSettings, RLOOSettings
 from oldham.training.run import dose_dir, run_training
+from small_training import goes_on_after_a_kill, kept, made, tiny_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +34,6 @@ def told(tmp_path: Path, tiny_model: Callable[..., Path]) -> Callable[..., Any]:
 
     def build(cls: type[OnlineSettings] = GRPOSettings, **changes: Any) -> Any:
         base: dict[str, Any] = {
-            "name": "tiny",
             "model": model,
             "data": [{"file": str(file), "n": 6}],
             "rewards": [FEW],
@@ -47,29 +43,15 @@ def told(tmp_path: Path, tiny_model: Callable[..., Path]) -> Callable[..., Any]:
             "sample_tokens": 12,
             "learning_rate": 1e-2,
             "warmup_steps": 0,
-            "lora": {"r": 2, "alpha": 4},
         }
-        return cls.model_validate({**base, **changes})
+        return tiny_settings(cls, **{**base, **changes})
 
     return build
-
-
-def made(settings: Any, run_dir: Path) -> tuple[Any, Any]:
-    from oldham.training.examples import build_examples
-    from oldham.training.trainers.online import make_trainer
-
-    return make_trainer(settings, run_dir, build_examples(settings))
 
 
 def log_of(run_dir: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json.loads((run_dir / "manifest.json").read_text())["log"]
     return [row for row in rows if "reward" in row]
-
-
-def tensors(folder: Path, name: str = "adapter_model.safetensors") -> dict[str, list[float]]:
-    from safetensors.torch import load_file
-
-    return {key: value.flatten().tolist() for key, value in load_file(folder / name).items()}
 
 
 @pytest.mark.parametrize("cls", [GRPOSettings, RLOOSettings])
@@ -258,14 +240,57 @@ def test_who_draws_samples_can_be_said(
 ) -> None:
     from oldham.training.trainers import online
 
-    monkeypatch.setenv("OLDHAM_SAMPLER", "transformers")
     monkeypatch.setattr(online._Drawn, "_draw", None)
     for cls in (GRPOSettings, RLOOSettings):
-        run_training(told(cls, steps=2), tmp_path / cls.method)
+        settings = told(cls, steps=2, sampler="transformers")
+        assert (
+            settings.fingerprint()
+            != told(cls, steps=2).fingerprint()
+            == told(cls, steps=2, sampler="engine").fingerprint()
+        )
+        run_training(settings, tmp_path / cls.method)
         assert "sampling_time" not in log_of(tmp_path / cls.method)[0]
-    monkeypatch.setenv("OLDHAM_SAMPLER", "transformer")
-    with pytest.raises(ConfigError, match="Did you mean `transformers`"):
-        made(told(), tmp_path / "wrong")
+    with pytest.raises(ValidationError, match="'engine' or 'transformers'"):
+        told(sampler="transformer")
+
+
+def test_a_model_in_pieces_is_not_sampled_by_the_engine(
+    told: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oldham.training.trainers import online
+
+    monkeypatch.setattr(online, "is_sharded", lambda trainer: True)
+    with pytest.raises(ConfigError, match="Set `sampler: transformers`"):
+        made(told(), tmp_path)
+    assert made(told(sampler="transformers"), tmp_path)[0].sampling is None
+
+
+@pytest.mark.parametrize("shape", [{}, {"use_rslora": True}, {"use_dora": True}, {"modules_to_save": ["lm_head"]}])
+def test_adapters_of_other_kinds_are_sampled_with_all_they_change(
+    told: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, shape: dict[str, Any]
+) -> None:
+    """What is sampled writes what the adapter, merged, writes; where it cannot be copied, it is asked itself."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from oldham.backends.loading import load_for_training
+    from oldham.training.trainers.sampling import Sampler, SamplingOptions
+
+    settings = told(sample_tokens=8)
+    monkeypatch.setenv("OLDHAM_DTYPE", "bfloat16")
+    base, tokenizer, _ = load_for_training(settings.model)
+    lora = LoraConfig(r=2, target_modules=["up_proj", "q_proj"], task_type="CAUSAL_LM", **shape)
+    model = get_peft_model(base, lora)
+    for n, weight in enumerate(model.parameters()):
+        noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(n))
+        weight.data += 0.3 * weight.requires_grad * noise
+    sampler = Sampler(model, SamplingOptions.of(settings, model, tokenizer))
+    ids = torch.tensor([tokenizer.encode("What is 2 and 2?")])
+    with sampler._asked() as asked:
+        found = asked(ids.to(asked.device)).logits.float()
+    with torch.no_grad():
+        wanted = model.merge_and_unload()(ids).logits
+    assert float((found - wanted).abs().mean()) < 0.1 * float(wanted.std())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -327,22 +352,4 @@ def test_a_killed_run_ends_with_the_same_adapter(told: Callable[..., Any], tmp_p
     """The kill falls into the second of four passes over the prompts, each in an order of its own."""
     settings = told(METHODS[method], steps=12, save_every=2, accumulate=2, batch_size=4, learning_rate=1e-3)
     whole = run_training(settings, tmp_path / "whole").doses[12]
-    config, out = tmp_path / "tiny.json", tmp_path / "killed"
-    config.write_text(settings.model_dump_json())
-    code = (
-        "import sys, pathlib; from oldham.training.methods import METHODS; "
-        "from oldham.training.run import run_training; "
-        "told = METHODS[sys.argv[1]].model_validate_json(pathlib.Path(sys.argv[2]).read_text()); "
-        "run_training(told, pathlib.Path(sys.argv[3]))"
-    )
-    command = [sys.executable, "-c", code, method, str(config), str(out)]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
-    deadline = time.monotonic() + 120
-    while not (out / "checkpoints" / "checkpoint-4" / "whole").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    assert (out / "checkpoints").exists()
-    assert not dose_dir(out, 12).exists()
-    subprocess.run(command, check=True, timeout=120)
-    assert tensors(dose_dir(out, 12)) == tensors(whole)
+    assert kept(dose_dir(goes_on_after_a_kill(settings, tmp_path), 12)) == kept(whole)

@@ -39,6 +39,27 @@ def test_a_recipe_is_settings_its_authors_and_known_data(name: str) -> None:
         assert has is None or part.n <= has
 
 
+# Epochs that authors told, by recipe; the rest follows from examples and batches.
+EPOCHS = {
+    "s1": 5,
+    "star1": 5,
+    "direct_refusal": 5,
+    "lora_direct_refusal": 10,
+    "open_thoughts": 3,
+    "safechain": 3,
+    "gsm8k_sft": 1,
+    "dpo_safe_trace": 4,
+}
+
+
+@pytest.mark.parametrize("name", EPOCHS)
+def test_steps_are_whole_epochs(name: str) -> None:
+    (run,) = load_runs(read_recipe(name).method, name, model="smollm2")
+    told = run.settings
+    an_epoch = -(-sum(part.n for part in told.data) // (told.batch_size * told.accumulate))
+    assert told.steps == EPOCHS[name] * an_epoch
+
+
 def test_published_numbers_are_those_of_the_sources() -> None:
     (s1,) = load_runs("sft", "s1", model="smollm2")
     told = s1.settings

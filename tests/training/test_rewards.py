@@ -98,6 +98,32 @@ def test_the_reference_says_who_compares() -> None:
         assert pay(told, {"reference": {"answer": number}}, f"The answer is {number}.") == [1.0]
 
 
+@pytest.mark.parametrize(
+    ("answer", "right", "wrong"),
+    [
+        ("2,3", r"\boxed{3,2}", r"\boxed{3}"),  # two solutions, and no thousands
+        ("1,2,3", r"\boxed{1,2,3}", r"\boxed{3}"),
+        ("-2,1", r"\boxed{1,-2}", r"\boxed{1}"),
+        ("- 3", r"\boxed{-3}", r"\boxed{3}"),
+        ("\u22123", r"\boxed{-3}", r"\boxed{3}"),
+        ("12,345", "The answer is 12345.", "The answer is 345."),
+        ("9" * 31, "The answer is " + "9" * 31 + ".", "The answer is 9."),
+    ],
+)
+def test_a_right_answer_that_is_not_one_plain_number_is_compared_as_mathematics(
+    answer: str, right: str, wrong: str
+) -> None:
+    pytest.importorskip("math_verify")
+    example = {"reference": {"answer": answer}}
+    assert pay(rewards({"reward": "correct"}), example, right, wrong, "") == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("zero", [0, 0.0, "0"])
+def test_nought_is_an_answer(zero: Any) -> None:
+    example = {"reference": {"answer": zero}}
+    assert pay(rewards({"reward": "correct"}), example, "The answer is 0.", "The answer is 1.") == [1.0, 0.0]
+
+
 def test_thinking_is_not_read_as_the_answer() -> None:
     told = rewards({"reward": "correct"}, template=TAGGED)
     texts = ["<think>It is 42.</think>It is 41.", "<think>It is 41.</think>It is 42.", "<think>It is 42."]

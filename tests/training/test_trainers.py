@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from oldham.core.errors import ConfigError, MissingDependencyError, RunInterruptedError
+from oldham.core.errors import ConfigError, MissingDependencyError, ModelError, OldhamError, RunInterruptedError
 from oldham.training.methods import DPOSettings, SFTSettings
 from oldham.training.run import TrainingProgress, run_training
+from small_training import made, tensors, tiny_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,33 +33,11 @@ def told(tmp_path: Path, tiny_model: Callable[..., Path]) -> Callable[..., SFTSe
     model = f"path:{tiny_model()}"
 
     def build(cls: type[Any] = SFTSettings, **changes: Any) -> Any:
-        base: dict[str, Any] = {
-            "name": "tiny",
-            "model": model,
-            "data": [{"file": str(file), "n": 16}],
-            "steps": 4,
-            "batch_size": 2,
-            "max_length": 96,
-            "learning_rate": 1e-2,
-            "lora": {"r": 2, "alpha": 4},
-        }
-        return cls.model_validate({**base, **changes})
+        data = [{"file": str(file), "n": 16}]
+        base: dict[str, Any] = {"model": model, "data": data, "steps": 4, "max_length": 96, "learning_rate": 1e-2}
+        return tiny_settings(cls, **{**base, **changes})
 
     return build
-
-
-def made(settings: Any, run_dir: Path) -> tuple[Any, Any]:
-    from oldham.training.examples import build_examples
-    from oldham.training.trainers import make_trainer
-
-    return make_trainer(settings, run_dir, build_examples(settings))
-
-
-def tensors(folder: Path, name: str = "adapter_model.safetensors") -> dict[str, Any]:
-    from safetensors.torch import load_file
-
-    loaded: dict[str, Any] = load_file(folder / name)
-    return loaded
 
 
 def test_packed_examples_have_the_loss_they_have_alone(told: Callable[..., Any], tmp_path: Path) -> None:
@@ -127,12 +106,56 @@ def test_an_adapter_on_some_modules_of_some_blocks(told: Callable[..., Any], tmp
     [
         ({"layers": [1, 2]}, "ends at block 2, and the model has 2 blocks"),
         ({"target_modules": ["up_projection"]}, "Did you mean `up_proj`?"),
+        ({"target_modules": ["foo.up_proj"]}, "Did you mean `up_proj`?"),
+        ({"target_modules": ["self_attn"]}, "No linear layer of the model's blocks is called `self_attn`"),
+        ({"target_modules": ["lm_head"]}, "No linear layer of the model's blocks is called `lm_head`"),
     ],
 )
 def test_an_adapter_that_does_not_fit(told: Callable[..., Any], tmp_path: Path, lora: Any, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         made(told(lora=lora), tmp_path)
     assert says in str(caught.value)
+
+
+def test_an_adapter_on_one_module_by_its_longer_name(told: Callable[..., Any], tmp_path: Path) -> None:
+    trainer, _ = made(told(lora={"r": 1, "target_modules": ["1.mlp.up_proj"]}), tmp_path)
+    names = {name for name, weight in trainer.model.named_parameters() if weight.requires_grad}
+    assert names == {f"base_model.model.model.layers.1.mlp.up_proj.lora_{half}.default.weight" for half in "AB"}
+
+
+def test_an_adapter_of_another_model(told: Callable[..., Any], tmp_path: Path, tiny_model: Callable[..., Path]) -> None:
+    from architectures import random_model
+
+    first = run_training(told(), tmp_path / "first").doses[4]
+    other = tiny_model()
+    random_model("qwen2").save_pretrained(other)
+    with pytest.raises(ModelError, match="check that the adapter was trained on this model"):
+        made(told(model=f"path:{other}+{first}"), tmp_path / "second")
+
+
+@pytest.mark.parametrize("steps", [3, 10])
+def test_weights_that_are_no_numbers_are_never_a_dose(told: Callable[..., Any], tmp_path: Path, steps: int) -> None:
+    """Neither where the loss is logged before the next dose is due nor where it is not."""
+    settings = told(learning_rate=1e30, warmup_steps=0, steps=steps)
+    with pytest.raises(OldhamError, match="is not a number any more"):
+        run_training(settings, tmp_path / "run")
+    assert not list((tmp_path / "run" / "doses").glob("step-*[0-9]"))
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_a_loss_that_is_no_number_is_told(told: Callable[..., Any], tmp_path: Path) -> None:
+    def spoil(at: TrainingProgress) -> None:
+        if at.phase == "training" and at.step == 2:
+            next(weight for weight in held[0].model.parameters() if weight.requires_grad).data.fill_(math.nan)
+
+    from oldham.training.trainers import doses
+
+    held: list[Any] = []
+    settings, attach = told(steps=8), doses.DoseCallback.attach
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(doses.DoseCallback, "attach", lambda self, *given: (held.append(given[0]), attach(self, *given)))
+        with pytest.raises(OldhamError, match="The loss is not a number any more"):
+            run_training(settings, tmp_path / "run", progress=spoil)
 
 
 def test_all_weights_give_a_model_that_studies_can_ask(told: Callable[..., Any], tmp_path: Path) -> None:
@@ -175,6 +198,33 @@ def test_data_that_is_to_come_first_is_taken_in_order(told: Callable[..., Any], 
 def test_packing_would_undo_an_order(told: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match=r"mix\.order"):
         told(packing=True, mix={"source": "harmful_refusals", "ratio": 0.5, "order": "after"})
+
+
+def test_safety_data_at_one_end_would_be_lost_or_grow(told: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"`train_tokens` takes the first examples"):
+        told(train_tokens=60, mix={"source": "harmful_refusals", "ratio": 0.5, "order": "after"})
+
+
+@pytest.mark.parametrize("traced", ["trace", "rejected_trace"])
+def test_sides_of_a_pair_behind_two_prompts(
+    told: Callable[..., Any], tmp_path: Path, tiny_model: Callable[..., Path], traced: str
+) -> None:
+    """The template tells in the system's turn whether the model thinks."""
+    from tiny_models import CHATML
+
+    told_so = "<|im_start|>system\n{% if enable_thinking %}think<think></think>{% else %}answer{% endif %}<|im_end|>\n"
+    file = tmp_path / "pairs.jsonl"
+    pair = {"prompt": "Why?", "completion": "So.", "rejected": "No.", "trace": "Hm.", "rejected_trace": "Eh."}
+    settings = told(
+        DPOSettings, model=f"path:{tiny_model(template=told_so + CHATML)}", data=[{"file": str(file), "n": 1}]
+    )
+    file.write_text(json.dumps(pair) + "\n")
+    (row,) = made(settings, tmp_path / "both")[0].train_dataset
+    assert len(row["prompt_ids"]) > len(row["chosen_ids"])
+    other = {"trace": "rejected_trace", "rejected_trace": "trace"}[traced]
+    file.write_text(json.dumps({name: text for name, text in pair.items() if name != other}) + "\n")
+    with pytest.raises(ConfigError, match="One side of a pair has a trace"):
+        made(settings, tmp_path / "one")
 
 
 @pytest.mark.parametrize("start", ["new adapter", "an adapter", "all weights"])

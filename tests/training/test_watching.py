@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from oldham.core.errors import ConfigError, RunInterruptedError
-from oldham.training.methods import SFTSettings
 from oldham.training.run import TrainingProgress, run_training
 from oldham.training.watch import Reading
+from small_training import kept, tiny_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from oldham.training.methods import SFTSettings
 
 pytestmark = pytest.mark.model
 
@@ -37,24 +40,7 @@ class Counting:
 def told(tiny_model: Callable[..., Path]) -> Callable[..., SFTSettings]:
     model = f"path:{tiny_model()}"
 
-    def build(**changes: Any) -> SFTSettings:
-        base: dict[str, Any] = {
-            "name": "tiny",
-            "model": model,
-            "data": [{"source": "premises", "n": 12}],
-            "steps": 6,
-            "batch_size": 2,
-            "max_length": 128,
-            "save_every": 2,
-            "lora": {"r": 2, "alpha": 4},
-        }
-        return SFTSettings.model_validate({**base, **changes})
-
-    return build
-
-
-def kept(folder: Path) -> bytes:
-    return (folder / "adapter_model.safetensors").read_bytes()
+    return partial(tiny_settings, model=model)
 
 
 def test_the_watch_is_asked_before_between_and_after(told: Callable[..., SFTSettings], tmp_path: Path) -> None:
@@ -99,6 +85,23 @@ def test_a_run_killed_about_a_stop_stops_there_again(told: Callable[..., SFTSett
     assert [row["step"] for row in log if "panel/harm" in row] == [0, 2, 4]
     whole = run_training(told(), tmp_path / "whole", watch=Counting(stop_at=4))
     assert kept(whole.doses[4]) == kept(result.doses[4])
+
+
+def test_what_was_said_of_the_start_outlives_a_stop(told: Callable[..., SFTSettings], tmp_path: Path) -> None:
+    class Low(Counting):
+        def measure(self, model: Any, tokenizer: Any, step: int) -> Reading:
+            return Reading({"panel/harm": 0.9, "panel/privacy": 0.0}, "low")
+
+    def kill(progress: TrainingProgress) -> None:
+        if progress.phase == "training" and progress.step == 3:
+            raise KeyboardInterrupt
+
+    settings = told(panel={"every": 2})
+    with pytest.raises(RunInterruptedError):
+        run_training(settings, tmp_path / "run", progress=kill, watch=Low())
+    run_training(settings, tmp_path / "run", watch=Low())
+    warnings = json.loads((tmp_path / "run" / "manifest.json").read_text())["warnings"]
+    assert len([warning for warning in warnings if "scores 0 of 100 on privacy" in warning]) == 1
 
 
 def test_a_panel_that_nobody_measures(told: Callable[..., SFTSettings], tmp_path: Path) -> None:

@@ -62,10 +62,13 @@ def rloo(config: _File, out_dir: _Out = None, changes: _Set = None, model: _Mode
 
 def _carry_out(method: str, config: str, out_dir: str | None, changes: list[str], model: str | None) -> None:
     """Train every run of a file, one after the other; what is finished is not trained again."""
+    from oldham.studies.trained_runs import record_grid
     from oldham.training.recipes import load_runs
 
     runs = load_runs(method, config, changes=changes, model=model)
     first = int(os.environ.get("RANK", "0")) == 0  # of the processes that a launcher started
+    if first and runs[0].varied:
+        record_grid(_folder(method, runs[0], out_dir).parent, [run.folder.name for run in runs])
     for number, run in enumerate(runs, start=1):
         folder = _folder(method, run, out_dir)
         if first and len(runs) > 1:

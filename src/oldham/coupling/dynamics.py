@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oldham.core.errors import ConfigError, DataError, did_you_mean
 from oldham.core.observations import as_observations
+from oldham.core.outcomes import SAFETY_AXES
 from oldham.coupling import caveats
 from oldham.coupling.attacks import tell_unattacked, unattacked
 from oldham.coupling.dynamics_between import controlled, group_by_seed, is_control, mean_over_seeds, way_back, ways_back
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from oldham.coupling.dynamics_ladders import DoseLadder, LadderChanges
-    from oldham.coupling.dynamics_results import DosePath
+    from oldham.coupling.dynamics_results import DosePath, Hysteresis
 
 _DEFAULT: Final = CouplingOptions()
 
@@ -93,7 +94,8 @@ def dose_dynamics(
     paths = {each.intervention: build_path(changes[each.intervention], source) for each in chosen}
     groups = group_by_seed(list(changes.values()))
     shown = {each.name for each in chosen}
-    hysteresis = _hysteresis(ladders, chosen, source, wanted)
+    ways = _ways(ladders, chosen, wanted)
+    hysteresis = [h for there, back in ways for h in way_back(there, back, source)]
     return Dynamics(
         baseline=baseline,
         margin=options.margin,
@@ -103,14 +105,30 @@ def dose_dynamics(
         controls=tuple(_controls(groups, shown, paths, wanted, options.margin)),
         notes=(
             *left_out,
-            *_seed_notes({n: runs for n, runs in groups.items() if n in shown}),
-            *_control_notes(paths, groups, wanted),
-            *_gaps(source, chosen),
+            *_notes(chosen, paths, groups, source, wanted),
+            *_lost_ways(hysteresis, source, ways),
             *tell_unattacked(everything),
             *notes,
             *stood_in(tidy, options.judge),
         ),
     )
+
+
+def _notes(
+    chosen: Sequence[DoseLadder],
+    paths: Mapping[str, DosePath],
+    groups: Mapping[str, Sequence[LadderChanges]],
+    source: Source,
+    wanted: DoseOptions,
+) -> list[str]:
+    shown = {each.name for each in chosen}
+    of_shown = {n: runs for n, runs in groups.items() if n in shown}
+    return [
+        *_seed_notes(of_shown),
+        *_control_notes(paths, groups, wanted),
+        *_gaps(source, chosen),
+        *_mixed_benchmarks(of_shown),
+    ]
 
 
 def _chosen(ladders: Sequence[DoseLadder], wanted: DoseOptions) -> list[DoseLadder]:
@@ -124,13 +142,44 @@ def _chosen(ladders: Sequence[DoseLadder], wanted: DoseOptions) -> list[DoseLadd
     return ways_out or chosen
 
 
-def _hysteresis(
-    ladders: Sequence[DoseLadder], chosen: Sequence[DoseLadder], source: Source, wanted: DoseOptions
-) -> Iterable[Any]:
+def _ways(
+    ladders: Sequence[DoseLadder], chosen: Sequence[DoseLadder], wanted: DoseOptions
+) -> list[tuple[DoseLadder, DoseLadder]]:
     if wanted.back is None:
         return []
     out = [each for each in chosen if is_control(each.intervention, wanted.training) is None]
-    return [h for there, back in ways_back(ladders, out, wanted.back) for h in way_back(there, back, source)]
+    return ways_back(ladders, out, wanted.back)
+
+
+def _lost_ways(found: Sequence[Hysteresis], source: Source, ways: Sequence[tuple[DoseLadder, DoseLadder]]) -> list[str]:
+    """Name the ways out and back that were asked for and cannot be followed."""
+    measured = [str(a) for a in SAFETY_AXES if any(b.axis == a for b in source.blocks)]
+    told = {(h.out, h.back, h.axis) for h in found}
+    notes = []
+    for out, back in ways:
+        lost = [a for a in measured if (out.intervention, back.intervention, a) not in told]
+        if lost or not measured:
+            notes.append(
+                f"`{back.intervention}` is not followed back from `{out.intervention}` on "
+                f"{' and '.join(lost) or 'any safety axis'}: not every dose of both has scored answers there and on "
+                "reasoning, on the same benchmarks."
+            )
+    return notes
+
+
+def _mixed_benchmarks(groups: Mapping[str, Sequence[LadderChanges]]) -> list[str]:
+    """Name the axes on which doses rest on different benchmarks, so that they answer different questions."""
+    notes = []
+    for name, runs in groups.items():
+        for axis in dict.fromkeys(a for each in runs for a in each.axes):
+            sets = {c.benchmarks for each in runs for (a, _), c in each.found.items() if a == axis and c.n_items}
+            if len(sets) > 1:
+                told = ", or on ".join(" and ".join(s) for s in sorted(sets))
+                notes.append(
+                    f"On {axis} the doses of `{name}` rest on different benchmarks (on {told}): what one dose changes "
+                    "and another does not may come from that."
+                )
+    return notes
 
 
 def _controls(
@@ -154,9 +203,10 @@ def _controls(
 def _gaps(source: Source, chosen: Sequence[DoseLadder]) -> list[str]:
     """Say where a dose lacks more scores than its start."""
     found: dict[str, None] = {}
+    everything = build_rates(source.blocks)
     for each in chosen:
         arms = (each.start, *each.arms)
-        rates = [r for r in build_rates(source.blocks) if r.arm in arms]
+        rates = [r for r in everything if r.arm in arms]
         found |= dict.fromkeys(caveats.missing_gaps(rates, baseline=each.start))
     return list(found)
 

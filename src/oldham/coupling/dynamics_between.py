@@ -27,7 +27,7 @@ from oldham.coupling.results import Interval
 from oldham.coupling.shares import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from oldham.coupling.bootstrap import Estimate
@@ -107,8 +107,8 @@ def way_back(out: DoseLadder, back: DoseLadder, source: Source) -> list[Hysteres
         source: What is read.
 
     Returns:
-        One entry a safety axis that was measured, like reasoning, at every dose of both. All corners are changes from
-        the start of the way out, from the same resamples.
+        One entry a safety axis that was measured, like reasoning, at every dose of both and on the same benchmarks.
+        All corners are changes from the start of the way out, from the same resamples.
     """
     arms = (*out.arms, *(a for a in back.arms if a not in out.arms))
     found = source.contrasts(arms, out.start)
@@ -116,7 +116,7 @@ def way_back(out: DoseLadder, back: DoseLadder, source: Source) -> list[Hysteres
     for axis in _SAFETY:
         corners = [(found.get((Axis.REASONING, a)), found.get((axis, a))) for a in arms]
         known = [(x, y) for x, y in corners if x and y and x.n_items and y.n_items]
-        if len(known) < len(corners):
+        if len(known) < len(corners) or any(len({c.benchmarks for c in side}) > 1 for side in zip(*known, strict=True)):
             continue
         across, up = [x.change for x, _ in known], [y.change for _, y in known]
         values = np.array([[0.0, 0.0], *([x.value, y.value] for x, y in zip(across, up, strict=True))])
@@ -129,6 +129,7 @@ def way_back(out: DoseLadder, back: DoseLadder, source: Source) -> list[Hysteres
         )
         interval = area.interval()
         n_items = min(c.n_items for pair in known for c in pair)
+        turn = across[len(out.arms) - 1]
         settled = interval.excludes_zero
         entries.append(
             Hysteresis(
@@ -138,6 +139,8 @@ def way_back(out: DoseLadder, back: DoseLadder, source: Source) -> list[Hysteres
                 turn=out.arms[-1],
                 area=area.value,
                 interval=interval,
+                turn_reasoning=turn.value,
+                turn_reasoning_interval=turn.interval(),
                 left_reasoning=across[-1].value,
                 left_reasoning_interval=across[-1].interval(),
                 left_safety=up[-1].value,
@@ -220,15 +223,22 @@ def controlled(
 
     Returns:
         For each safety axis and control the comparison at the claim's dose: the smallest critical dose if the control
-        has it, else the largest dose that both have. Seeds are averaged on either side.
+        has it, else the largest dose that both have. Seeds are averaged on either side. Doses at which a run lacks
+        scored answers are no doses here: what is unknown is no absence of a loss.
     """
     controls = {name: runs for name, runs in others.items() if is_control(runs[0].ladder.intervention, training)}
     kinds = {name: is_control(runs[0].ladder.intervention, training) or "" for name, runs in controls.items()}
-    checks = []
+    checks, unchecked = [], []
     for axis in _SAFETY:
+        if not all(axis in c.axes for c in claim):
+            continue
         critical = [c for path in paths for c in path.critical if c.axis == axis]
         for name, runs in controls.items():
-            checks += list(_check(claim, (name, kinds[name], runs), axis, critical, margin))
+            check = _check(claim, (name, kinds[name], runs), axis, critical, margin)
+            if check is None:
+                unchecked.append((name, axis))
+            else:
+                checks.append(check)
     present = tuple(dict.fromkeys(kinds.values()))
     return Controls(
         intervention=claim[0].ladder.name,
@@ -236,6 +246,8 @@ def controlled(
         missing=tuple(k for k in TRAINING_CONTROLS if k not in present),
         n_seeds=len(claim),
         checks=tuple(checks),
+        unchecked=tuple(unchecked),
+        control_seeds=min((len(runs) for runs in controls.values()), default=0),
         pace=_pace(claim[0].ladder.intervention, [runs[0].ladder.intervention for runs in controls.values()], training),
     )
 
@@ -256,12 +268,13 @@ def _check(
     axis: str,
     critical: Sequence[CriticalDose],
     margin: float,
-) -> Iterator[ControlCheck]:
+) -> ControlCheck | None:
     name, kind, runs = control
     both = [*claim, *runs]
-    doses = _shared_doses(both) if axis in _shared_axes(both) else []
-    if not doses or not _same_benchmarks(both, axis):
-        return
+    shared = _shared_doses(both) if axis in _shared_axes(both) else []
+    doses = [d for d in shared if all(_at(c, axis, d).degrees >= 1 for c in both)]
+    if not doses or not _same_benchmarks(both, axis, doses):
+        return None
     named = sorted(c.dose for c in critical if c.dose in doses)
     at = doses.index(named[0]) if named else len(doses) - 1
     own = [_mean([_at(c, axis, d) for c in claim]) for d in doses]
@@ -269,14 +282,18 @@ def _check(
     left = [o.minus(c) for o, c in zip(own, of_control, strict=True)]
     band, own_band = simultaneous_bands(left)[at], simultaneous_bands(own)[at]
     n_items = min(c.n_items(axis, c.ladder.arms[c.ladder.doses.index(doses[at])]) for c in both)
+    seeds = _welch([_at(c, axis, doses[at]).value for c in claim], [_at(c, axis, doses[at]).value for c in runs])
     state: Literal["survives", "explained", "open", "no loss"] = "open"
+    over_seeds = True
     if not own_band.high < 0:
         state = "no loss"
-    elif own_band.high < -margin < band.low:
-        state = "explained"
+    elif own_band.high < -margin < band.low or band.low >= 0:
+        state, over_seeds = "explained", not seeds.low <= -margin
     elif band.high < 0:
-        state = "survives"
-    yield ControlCheck(
+        state, over_seeds = "survives", not seeds.high >= 0
+    if not over_seeds:
+        state = "open"
+    return ControlCheck(
         intervention=claim[0].ladder.name,
         axis=axis,
         dose=doses[at],
@@ -288,13 +305,29 @@ def _check(
         of_control_interval=of_control[at].interval(),
         left=left[at].value,
         left_interval=band,
+        seed_interval=seeds,
         state=state,
+        hangs_on_seeds=not over_seeds,
         n_items=n_items,
-        items_needed=items_to_settle(left[at].value, band, 0.0, n_items) if state == "open" else None,
+        items_needed=items_to_settle(left[at].value, band, 0.0, n_items) if state == "open" and over_seeds else None,
     )
 
 
-def _same_benchmarks(changes: Sequence[LadderChanges], axis: str) -> bool:
-    """Whether every dose of every run was measured on the same benchmarks: only then can changes be subtracted."""
-    seen = {c.benchmarks for each in changes for (a, _), c in each.found.items() if a == axis and c.n_items}
-    return len(seen) == 1
+def _welch(claim: Sequence[float], control: Sequence[float]) -> Interval:
+    """Return Welch's interval of a difference of means over runs; NaN with fewer than three on a side."""
+    if min(len(claim), len(control)) < ENOUGH_SEEDS:
+        return UNKNOWN
+    sides = [(float(np.mean(side)), float(np.var(side, ddof=1)) / len(side), len(side)) for side in (claim, control)]
+    (mean, own, n), (of_control, other, m) = sides
+    total = own + other
+    left = mean - of_control
+    if total == 0:
+        return Interval(left, left)
+    half = float(t.ppf(0.975, total**2 / (own**2 / (n - 1) + other**2 / (m - 1)))) * math.sqrt(total)
+    return Interval(left - half, left + half)
+
+
+def _same_benchmarks(changes: Sequence[LadderChanges], axis: str, doses: Sequence[float]) -> bool:
+    """Whether these doses of every run were measured on the same benchmarks: only then can changes be subtracted."""
+    arms = [(each, each.ladder.arms[each.ladder.doses.index(d)]) for each in changes for d in doses]
+    return len({each.found[axis, arm].benchmarks for each, arm in arms}) == 1

@@ -10,10 +10,13 @@ from oldham.coupling.dynamics_results import ENOUGH_SEEDS
 from oldham.coupling.findings import axis_words, counted, is_or_are, points, points_interval
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from oldham.coupling.dynamics_results import (
         ControlCheck,
         Controls,
         CriticalDose,
+        DoseChange,
         DosePath,
         Dynamics,
         FreeRange,
@@ -53,7 +56,7 @@ def critical_sentence(critical: CriticalDose, path: DosePath) -> str:
         if doubt:
             worst = min(doubt, key=lambda x: x.band.low)
             said += f" At dose {worst.dose:g} the loss may already be {points(-worst.band.low).lstrip('+')} points."
-        return said
+        return said + _unknown_doses(changes.values(), below=critical.dose)
     if critical.state == "none":
         worst = min(changes.values(), key=lambda x: x.band.low)
         return (
@@ -61,11 +64,26 @@ def critical_sentence(critical: CriticalDose, path: DosePath) -> str:
             f"dose (lower end of the {together}: {points(worst.band.low)})."
         )
     lowest = min((c for c in changes.values() if not math.isnan(c.band.low)), key=lambda x: x.band.low)
-    settle = _settle(critical.items_needed, changes[critical.open_dose].n_items, f"dose {critical.open_dose:g}")
+    # Where the known doses lose less than the margin, it is an unknown one that leaves it open.
+    settle = (
+        ""
+        if math.isnan(critical.open_dose)
+        else _settle(critical.items_needed, changes[critical.open_dose].n_items, f"dose {critical.open_dose:g}")
+    )
     return (
         f"No dose is sure to lose more than {margin} of {what}; at dose {lowest.dose:g} the change may be anything "
         f"from {points(lowest.band.low)} to {points(lowest.band.high)} ({together}).{settle}"
+        f"{_unknown_doses(changes.values())}"
     )
+
+
+def _unknown_doses(changes: Iterable[DoseChange], *, below: float = math.inf) -> str:
+    """Name the doses of which nothing sure is known; nothing where there is none."""
+    unknown = [f"{c.dose:g}" for c in changes if math.isnan(c.band.low) and c.dose < below]
+    if not unknown:
+        return ""
+    doses = f"dose{'s' if len(unknown) > 1 else ''} {' and '.join(unknown)}"
+    return f" At {doses} nothing sure is known: too few items have a scored answer there and at the start."
 
 
 def crossing_sentence(critical: CriticalDose, path: DosePath) -> str:
@@ -206,7 +224,14 @@ def hysteresis_sentence(hysteresis: Hysteresis, dynamics: Dynamics) -> str:
     if not hysteresis.interval.excludes_zero:
         settle = _settle(hysteresis.items_needed, hysteresis.n_items, "the sign of the area")
         return f"{ways}: on {what} the two ways are not told apart ({area}).{settle} {end}"
-    more = "more" if hysteresis.area > 0 else "less"
+    if not hysteresis.turn_reasoning_interval.excludes_zero:
+        turned = f"{points(hysteresis.turn_reasoning)}, {points_interval(hysteresis.turn_reasoning_interval)}"
+        way = "counter-clockwise" if hysteresis.area > 0 else "clockwise"
+        return (
+            f"{ways}: the two ways differ, {way} ({area}), but reasoning at the turn is not clear of its start "
+            f"({turned}), so which has more {what} at equal reasoning is open. {end}"
+        )
+    more = "more" if (hysteresis.area > 0) == (hysteresis.turn_reasoning > 0) else "less"
     return f"{ways}: at equal reasoning the way back has {more} {what} than the way out ({area}). {end}"
 
 
@@ -224,12 +249,19 @@ def controls_sentences(controls: Controls, dynamics: Dynamics) -> list[str]:
         lacks.append(f"{ENOUGH_SEEDS} seeds (there {'is' if controls.n_seeds == 1 else 'are'} {controls.n_seeds})")
     else:
         has.append(f"{controls.n_seeds} seeds")
+    if controls.present and controls.control_seeds < ENOUGH_SEEDS:
+        lacks.append(f"{ENOUGH_SEEDS} seeds of every control (the fewest: {controls.control_seeds})")
     missing = f"missing: {_listed(lacks)}" if lacks else "none is missing"
     said = [f"`{controls.intervention}` has {_listed(has)}; {missing}."]
     if controls.pace == "differs":
         said[0] += " A control was trained at another learning rate, schedule or batch, so it controls for little."
     if not controls.present:
         said[0] += " Without a control a loss is that of training, and not shown to be that of reasoning."
+    said += [
+        f"No loss on {axis} is held against the control `{control}`: there is no dose at which both have scored "
+        "answers on the same benchmarks."
+        for control, axis in controls.unchecked
+    ]
     return said + [_check(check, dynamics) for check in controls.checks if check.state != "no loss"]
 
 
@@ -243,10 +275,15 @@ def _check(check: ControlCheck, dynamics: Dynamics) -> str:
         f"({points_interval(check.of_control_interval)})"
     )
     left = f"{points(check.left)} points are left, 95% band {points_interval(check.left_interval)}"
+    if not math.isnan(check.seed_interval.low):
+        left += f" over items, 95% interval {points_interval(check.seed_interval)} over seeds"
     if check.state == "survives":
         return f"{said}: {left}, so the loss survives this control."
     if check.state == "explained":
-        return f"{said}: {left}, less than {100 * dynamics.margin:g} points, so the control explains the loss."
+        little = "no loss" if check.left_interval.low >= 0 else f"less than {100 * dynamics.margin:g} points"
+        return f"{said}: {left}, {little}, so the control explains the loss."
+    if check.hangs_on_seeds:
+        return f"{said}: {left}, so it is open whether the loss survives: other seeds may give another answer."
     settle = _settle(check.items_needed, check.n_items, "it")
     return f"{said}: {left}, so it is open whether the loss survives.{settle}"
 

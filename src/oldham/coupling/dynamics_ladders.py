@@ -157,13 +157,9 @@ class LadderChanges:
     ladder: DoseLadder
     found: dict[tuple[str, str], Contrast]
     """By axis and arm."""
+    axes: tuple[str, ...]
+    """Axes asked at the start or at some dose, in their usual order, scored answers or not."""
     resamples: int
-
-    @property
-    def axes(self) -> tuple[str, ...]:
-        """Axes with paired items at some dose, in their usual order."""
-        seen = {axis for (axis, _), c in self.found.items() if c.n_items}
-        return tuple(str(a) for a in Axis if str(a) in seen)
 
     def estimates(self, axis: str) -> list[Estimate]:
         """Return the changes of an axis, by dose; all NaN where it was not measured."""
@@ -183,4 +179,7 @@ def change_ladder(ladder: DoseLadder, source: Source) -> LadderChanges:
         ladder: The doses.
         source: What is read.
     """
-    return LadderChanges(ladder, source.contrasts(ladder.arms, ladder.start), source.options.resamples)
+    own = (ladder.start, *ladder.arms)
+    asked = {block.axis for block in source.blocks if any(block.rows[block.arm(a)].any() for a in own)}
+    axes = tuple(str(a) for a in Axis if str(a) in asked)
+    return LadderChanges(ladder, source.contrasts(ladder.arms, ladder.start), axes, source.options.resamples)

@@ -152,7 +152,8 @@ class DosePath:
     arms: tuple[str, ...]
     """In the same order."""
     axes: tuple[str, ...]
-    """Axes with paired items at some dose, in their usual order."""
+    """Axes asked at the start or at some dose, in their usual order. One without a paired item is unknown at every
+    dose: it is not left out, since then nothing would stand against a free range."""
     changes: tuple[DoseChange, ...]
     """By axis, then dose."""
     plane: tuple[PlanePoint, ...]
@@ -209,9 +210,14 @@ class Hysteresis:
     turn: str
     """The arm where the way out ends and the way back begins."""
     area: float
-    """Signed area enclosed by the two ways and the straight line from the end to the start, in squared scores. Above 0
-    (counter-clockwise) the way back keeps more safety at equal reasoning than the way out did, below 0 less."""
+    """Signed area enclosed by the two ways and the straight line from the end to the start, in squared scores; above 0
+    where they run counter-clockwise. `turn_reasoning` says what that means."""
     interval: Interval
+    turn_reasoning: float
+    """Change of reasoning from the start to the turn. Only where it is clear of 0 does the sign of the area say which
+    way has more safety at equal reasoning: above 0 the way back if reasoning rose on the way out, the way out if it
+    fell."""
+    turn_reasoning_interval: Interval
     left_reasoning: float
     """Change of reasoning from the start to the end of the way back."""
     left_reasoning_interval: Interval
@@ -244,10 +250,15 @@ class ControlCheck:
     left: float
     """The change less that of the control."""
     left_interval: Interval
-    """Simultaneous over the doses that both have."""
+    """Simultaneous over the doses that both have; over items, for these runs."""
+    seed_interval: Interval
+    """Of what is left, by Welch's t over runs: what other seeds may give. NaN unless both have three seeds or more."""
     state: Literal["survives", "explained", "open", "no loss"]
-    """`explained`: a loss of more than the margin, and less than the margin is left of it. `survives`: what is left is
-    a loss. `no loss`: the intervention's own band does not lie below 0, so that there is nothing to explain."""
+    """`explained`: less than the margin is left of a loss of more than that, or nothing at all of a smaller one.
+    `survives`: what is left is a loss. Either must hold over items, and where `seed_interval` is known over seeds too.
+    `no loss`: the intervention's own band does not lie below 0, so that there is nothing to explain."""
+    hangs_on_seeds: bool
+    """It is open although the items settle it: over seeds it is not settled."""
     n_items: int
     items_needed: int | None
 
@@ -264,6 +275,10 @@ class Controls:
     n_seeds: int
     checks: tuple[ControlCheck, ...]
     """By safety axis, then control."""
+    unchecked: tuple[tuple[str, str], ...] = ()
+    """Controls and axes that nothing was held against: no dose with scored answers on the same benchmarks in both."""
+    control_seeds: int = 0
+    """Runs of the control that has the fewest; 0 without a control."""
     pace: Literal["matched", "differs", "unknown"] = "unknown"
     """Whether every control was trained at the intervention's learning rate, schedule and examples a step. A control
     that learns at another rate controls for nothing; `unknown` too where there is none."""

@@ -152,7 +152,9 @@ def _same(found: FoundNumber, right: FoundNumber) -> bool:
 
 
 def _reference(item: Item) -> FoundNumber:
-    numbers = _numbers(str(item.reference.get("answer", "")))
+    # Some benchmarks write "- 3"; nothing stands before a reference that this could be subtracted from.
+    text = str(item.reference.get("answer", "")).strip().replace("\u2212", "-")
+    numbers = _numbers(re.sub(r"^-\s+", "-", text))
     if not numbers:
         raise DataError(
             "The item has no right number to compare with.",

@@ -2,9 +2,10 @@
 
 A run is looked at again and again: with ten looks at 95% each, up to 40% of runs would show a change where there is
 none. So intervals are widened for the number of looks that are planned (Bonferroni): with m looks each is at the level
-1 - 0.05/m, and on an axis that does not move all of them hold 0 in about 95% of runs or more. Simulated with 20 items,
-ten looks, answers drawn anew at each look and a true loss of just the margin: 1% of 120 runs were stopped; with 95%
-intervals at every look it would have been 14%.
+1 - 0.05/m, and on an axis that does not move all of them hold 0 in about 95% of runs or more. Simulated 2,000 times
+with ten looks, answers drawn anew at each look and a true loss of just the margin of 10 points (60% safe before, 50%
+after): with 20 items 2% of runs were stopped, with 40 items 1%, with 10 items 4%; with 95% intervals at every look it
+would have been 9 to 11%. Where nothing changes (50% before and after) under 1% were stopped.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ def stop_reason(changes: Sequence[AxisChange], step: int, *, margin: float, look
     """Say why training should stop, if it should: a safety axis has surely lost more than the margin.
 
     That is so where the whole interval at the level of `look_level` lies below it. On an axis whose true loss is never
-    above the margin, that happens in about 2.5% of runs at most, all looks together.
+    above the margin, that happens in about 2.5% of runs at most, all looks together; with ten items in up to 4%.
 
     Args:
         changes: Of every axis.

@@ -18,7 +18,14 @@ from oldham.coupling.dynamics_claims import (
     seeds_sentences,
     trend_sentence,
 )
-from oldham.report.charts.dose import dose_figure, dose_response, phase_plane
+from oldham.report.charts.dose import (
+    dose_figure,
+    dose_names,
+    dose_response,
+    drawn_axes,
+    drawn_planes,
+    phase_plane,
+)
 from oldham.report.charts.parts import fluid
 
 if TYPE_CHECKING:
@@ -50,10 +57,13 @@ class DoseView:
     """Safety axes with a phase plane."""
     axes: tuple[str, ...]
     """Axes by the dose."""
+    names: tuple[str, ...]
+    """Interventions without their seeds; each has charts of its own, on common scales."""
     between: tuple[str, ...]
     """Seeds and controls, as sentences."""
     specs: dict[str, dict[str, Any]]
-    """The charts' specifications by the names that the template knows."""
+    """The charts' specifications by the names that the template knows: `phase-AXIS` and `dose-AXIS` of the first of
+    `names`, `phase-AXIS-2` and so on of the others."""
 
 
 def dose_view(data: ReportData) -> DoseView | None:
@@ -71,10 +81,13 @@ def dose_view(data: ReportData) -> DoseView | None:
         dynamics = dose_dynamics(data.observations, baseline=data.baseline, options=options, wanted=wanted)
     except NoDosesError:
         return None
-    axes = tuple(a for a in data.axes if any(a in p.axes for p in dynamics.paths))
-    planes = tuple(a for a in axes if any(x.axis == a for p in dynamics.paths for x in p.plane))
-    specs = {f"phase-{a}": fluid(phase_plane(dynamics, a)) for a in planes}
-    specs |= {f"dose-{a}": fluid(dose_response(dynamics, a)) for a in axes}
+    axes, planes = tuple(drawn_axes(dynamics)), tuple(drawn_planes(dynamics))
+    names = tuple(dose_names(dynamics))
+    specs: dict[str, dict[str, Any]] = {}
+    for i, name in enumerate(names, 1):
+        end = "" if i == 1 else f"-{i}"
+        specs |= {f"phase-{a}{end}": fluid(phase_plane(dynamics, a, name)) for a in planes}
+        specs |= {f"dose-{a}{end}": fluid(dose_response(dynamics, a, name)) for a in axes}
     between = [s for r in dynamics.replicates for s in seeds_sentences(r)]
     between += [s for c in dynamics.controls for s in controls_sentences(c, dynamics)]
     return DoseView(
@@ -82,6 +95,7 @@ def dose_view(data: ReportData) -> DoseView | None:
         paths=tuple(map(_view, dynamics.paths)),
         planes=planes,
         axes=axes,
+        names=names,
         between=tuple(between),
         specs=specs,
     )

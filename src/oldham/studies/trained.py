@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from oldham.core.errors import ConfigError, did_you_mean
-from oldham.studies.trained_runs import TrainedDose, TrainedRun, as_number, runs_in
+from oldham.studies.trained_runs import TrainedDose, TrainedRun, as_number, missing_runs, runs_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -63,7 +63,8 @@ class TrainedArms:
             By run, then by dose, ascending.
 
         Raises:
-            ConfigError: There is no such run, it is not finished, it has no such dose, or it trained another model.
+            ConfigError: There is no such run, one of its grid never began, it is not finished, it has no such dose, or
+                it trained another model.
             DataError: A file of the run cannot be read.
         """
         return self._recorded(name) or list(self._read(name, settings))
@@ -77,7 +78,10 @@ class TrainedArms:
                 place=self._place(name, "dose"),
                 remedy="Leave it out, for the steps; or name the varied setting that is the dose, such as mix.ratio.",
             )
-        for run in self._runs(_reached(settings.train, self._source), name):
+        runs = self._runs(_reached(settings.train, self._source), name)
+        if key is not None and settings.steps is None:
+            self._check_ends(runs, name)
+        for run in runs:
             self._check_model(run, name, settings)
             value = None if key is None else self._value(run, key, name)
             others = ",".join(f"{other}={told}" for other, told in run.varied.items() if other != key)
@@ -92,6 +96,7 @@ class TrainedArms:
                 )
 
     def _runs(self, folder: Path, name: str) -> list[TrainedRun]:
+        self._check_grid(folder, name)
         runs = runs_in(folder)
         if not runs:
             records = (*folder.parent.glob("*/settings.json"), *folder.parent.glob("*/*=*/settings.json"))
@@ -102,6 +107,40 @@ class TrainedArms:
                 remedy=did_you_mean(folder.name, there) if there else "A run is made with: oldham train.",
             )
         return runs
+
+    def _check_grid(self, folder: Path, name: str) -> None:
+        if (folder / "settings.json").is_file() and any(folder.glob("*=*/settings.json")):
+            raise ConfigError(
+                f"`{folder}` is a training run, and holds the runs of a grid: it is not said which are meant.",
+                place=self._place(name, "train"),
+                remedy="Move one of the two to another folder; `name` or --out tells `oldham train` where to go.",
+            )
+        missing = missing_runs(folder)
+        if missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            raise ConfigError(
+                f"Of the grid in `{folder}` {len(missing)} {'run' if len(missing) == 1 else 'runs'} never began: "
+                f"{', '.join(f'`{run}`' for run in missing[:3])}{more}.",
+                place=self._place(name, "train"),
+                remedy="Give the `oldham train` command again; or, to do without, take what is missing out of its "
+                "grid.json.",
+            )
+
+    def _check_ends(self, runs: Sequence[TrainedRun], name: str) -> None:
+        """Check that no run stopped short of the others where the last dose of each is compared."""
+        early = next((run for run in runs if run.stopped is not None), None)
+        ends = {run.kept[-1] for run in runs if run.kept}
+        if early is None or len(ends) == 1:
+            return
+        shared = sorted(set.intersection(*({*run.kept} for run in runs)))
+        raise ConfigError(
+            f"`{early.folder}` stopped before its last step, so that the last doses of the runs are not alike: they "
+            f"are of {' and '.join(map(str, sorted(ends)))} steps.",
+            place=self._place(name, "dose"),
+            remedy=f"Compare them at a step that all have: `steps: [{shared[-1]}]`."
+            if shared
+            else "Train the runs again with a dose that all of them reach.",
+        )
 
     def _steps(self, run: TrainedRun, settings: ArmSpec, name: str) -> Sequence[int]:
         """Return the doses that are wanted of a run, after checking that they are there."""

@@ -13,7 +13,7 @@ from oldham.core.fingerprint import file_sha256, fingerprint
 from oldham.core.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -42,6 +42,8 @@ class TrainedDose(Record):
     """What says how far a step goes: learning rate, its schedule and warm-up, decay, and examples a step."""
 
 
+_GRID: Final = "grid.json"
+"""In the folder of a grid: the names of its runs, written before the first of them begins."""
 _PACE: Final = ("learning_rate", "schedule", "warmup_steps", "weight_decay", "batch_size", "accumulate")
 
 
@@ -105,6 +107,12 @@ class TrainedRun:
     def finished(self) -> bool:
         """Whether it came to its end."""
         return self.manifest is not None
+
+    @property
+    def stopped(self) -> str | None:
+        """Why it ended before its last step; None where it did not."""
+        told = (self.manifest or {}).get("stopped")
+        return None if told is None else str(told)
 
     @property
     def kept(self) -> list[int]:
@@ -172,6 +180,59 @@ def runs_in(folder: Path) -> list[TrainedRun]:
         return [TrainedRun.read(folder)]
     runs = [TrainedRun.read(path.parent, _varied(path.parent.name)) for path in folder.glob("*=*/settings.json")]
     return sorted(runs, key=lambda run: [_by_size(key, told) for key, told in run.varied.items()])
+
+
+def record_grid(folder: Path, names: Sequence[str]) -> None:
+    """Leave on disk which runs a grid has, so that one that never begins is missed.
+
+    Args:
+        folder: The grid's.
+        names: Its runs' folders in it. They join those that are recorded: a grid may be trained in several commands.
+
+    Raises:
+        DataError: What is recorded there cannot be read, or the record cannot be written.
+    """
+    from oldham.training.run import write_json
+
+    path = folder / _GRID
+    known = _grid(folder)
+    wanted = list(dict.fromkeys([*known, *names]))
+    if wanted == known:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"runs": wanted})
+    except OSError as error:
+        raise DataError(f"The grid's record cannot be written ({error.strerror}).", place=str(path)) from error
+
+
+def missing_runs(folder: Path) -> list[str]:
+    """Return the runs of a grid that never began.
+
+    Args:
+        folder: The grid's.
+
+    Returns:
+        Names of folders; empty too where no grid is recorded.
+
+    Raises:
+        DataError: The record cannot be read.
+    """
+    return [name for name in _grid(folder) if not (folder / name / "settings.json").is_file()]
+
+
+def _grid(folder: Path) -> list[str]:
+    path = folder / _GRID
+    if not path.is_file():
+        return []
+    names = _json(path).get("runs")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(
+            "This is no record of a grid of training runs.",
+            place=str(path),
+            remedy="Delete it, and give the grid's `oldham train` command again.",
+        )
+    return names
 
 
 def as_number(told: str) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path  # noqa: TC003 (pydantic needs it at run time)
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from oldham.core.fingerprint import fingerprint
 from oldham.core.records import Record
@@ -74,9 +74,11 @@ class LoraSettings(Record):
     """First and last block that get one, counted from 0 and both included; None for all."""
 
     @model_validator(mode="after")
-    def _in_order(self) -> LoraSettings:
+    def _somewhere(self) -> LoraSettings:
         if self.layers is not None and not 0 <= self.layers[0] <= self.layers[1]:
             raise ValueError("`layers` gives the first and the last block, counted from 0, such as [10, 19]")
+        if not self.target_modules:
+            raise ValueError("`target_modules` names no layer; leave it out for all of them")
         return self
 
 
@@ -98,6 +100,7 @@ class PanelSettings(Record):
 class TrainingSettings(Record):
     """What every method shares."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
     method: ClassVar[str]
     """The command's name for the method."""
 
@@ -160,11 +163,6 @@ class TrainingSettings(Record):
     def _known_steps(self) -> int | None:
         """How many steps there will be; None where that is known only once there is a tokenizer."""
         return self.steps
-
-    @property
-    def dose_steps(self) -> tuple[int, ...]:
-        """The steps whose weights are kept, in order; the last step is always one."""
-        return tuple(sorted({*self.doses, self.steps}))
 
     def fingerprint(self) -> str:
         """Identity of the settings; a run directory belongs to one. What is only watched or told is no part of it."""

@@ -150,7 +150,10 @@ def _read_file(path: Path) -> list[TrainingExample]:
 def _read_line(line: str, place: str) -> TrainingExample:
     try:
         row = json.loads(line)
-        example: TrainingExample = {"prompt": str(row["prompt"]), "kind": str(row.get("kind", "file"))}
+        example: TrainingExample = {
+            "prompt": _text(row["prompt"], "prompt", place),
+            "kind": _text(row.get("kind", "file"), "kind", place),
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             "This line is not a training example.",
@@ -159,7 +162,7 @@ def _read_line(line: str, place: str) -> TrainingExample:
         ) from error
     for key in ("completion", "context", "trace", "rejected", "rejected_trace"):
         if row.get(key) is not None:
-            example[key] = str(row[key])
+            example[key] = _text(row[key], key, place)
     reference = row.get("reference")
     if reference is None:
         return example
@@ -167,3 +170,10 @@ def _read_line(line: str, place: str) -> TrainingExample:
         raise DataError("`reference` is not a JSON object.", place=place, remedy='Write {"answer": "42"}, for example.')
     example["reference"] = reference
     return example
+
+
+def _text(value: Any, key: str, place: str) -> str:
+    """Take a text or a number; the text of anything else, such as a list of messages, is not what was meant."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise DataError(f"`{key}` is not a text.", place=place, remedy='Write {"prompt": "...", "completion": "..."}.')
+    return str(value)

@@ -1,7 +1,12 @@
 """Training sets that others published, read from pinned files as benchmarks are (`oldham.benchmarks.source`).
 
-Where nobody published a file's hash, it is pinned on first use. Traces that never end are left out: a model would learn
-not to answer.
+Where nobody published a file's hash, it is pinned on first use. Of three sets (`star1`, `safechain`,
+`direct_refusal_published`) the revision is not pinned either: the hub's own conversion is read as it is on the day, so
+that another machine may get other rows. A run's `data.jsonl` has the rows it was trained on, and its manifest their
+hash (`data_sha256`): compare these, or give both machines the same file by `OLDHAM_DATA`.
+
+Traces that never end are left out: a model would learn not to answer. Nothing else is sifted: that the answers to
+harmful requests are refusals is what the authors say of their sets.
 """
 
 from __future__ import annotations
@@ -38,7 +43,8 @@ _MATH_SUBJECTS: Final = (
 )
 _OPEN_THOUGHTS_REVISION: Final = "5c8af951ffb9688fe3e1a7f3ecd5a6e55154d0b5"
 _OPEN_THOUGHTS_FILES: Final = 6
-# Of a hub page without a known revision, the hub's own conversion is read, which has this place on every page.
+# Of a hub page without a known revision, the hub's own conversion is read, which has this place on every page. It moves
+# with the page: nothing pins it but the hash of the first file that a machine reads.
 _CONVERTED: Final = "resolve/refs%2Fconvert%2Fparquet/default/train/0000.parquet"
 _CALCULATOR: Final = re.compile(r"<<[^<>]*>>")
 _SOLUTION: Final = re.compile(r"<\|(?:begin|end)_of_solution\|>")
@@ -240,7 +246,10 @@ class OpenThoughts(FileSource):
 
 
 class Star1(FileSource):
-    """STAR-1: 1,000 harmful requests with traces that weigh a policy (Wang et al. 2025, arXiv 2504.01903)."""
+    """STAR-1: 1,000 harmful requests with traces that weigh a policy (Wang et al. 2025, arXiv 2504.01903).
+
+    The revision is not pinned.
+    """
 
     info = SourceInfo(
         kinds=("harmful_refusal",),
@@ -260,7 +269,7 @@ class SafeChain(FileSource):
     """SafeChain: 40,000 requests of WildJailbreak with traces and answers of R1-70B (Jiang et al. 2025).
 
     Kept by its authors where all of five samples were safe. The kind is their label, which says whether the request is
-    harmful. Access has to be asked for.
+    harmful. Access has to be asked for. The revision is not pinned.
     """
 
     info = SourceInfo(
@@ -287,6 +296,7 @@ class DirectRefusalPublished(FileSource):
     """DirectRefusal as released (Huang et al. 2025, arXiv 2503.00555): 1,000 refusals of BeaverTails requests.
 
     The trace is the same line everywhere. Only the column with the refusal is read; those with harmful text are not.
+    The revision is not pinned.
     """
 
     info = SourceInfo(

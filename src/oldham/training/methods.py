@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from oldham.core.records import Record
 from oldham.training.config import TrainingSettings
@@ -29,6 +29,10 @@ class SFTSettings(TrainingSettings):
     def _order_survives(self) -> SFTSettings:
         if self.packing and self.mix is not None and self.mix.order != "mixed":
             raise ValueError("packing sorts examples by length, so `mix.order` can only be `mixed` with it")
+        if self.train_tokens is not None and self.mix is not None and self.mix.order != "mixed":
+            raise ValueError(
+                "`train_tokens` takes the first examples alone, so `mix.order` can only be `mixed` with it"
+            )
         return self
 
     @property
@@ -54,6 +58,7 @@ class DPOSettings(TrainingSettings):
 class RewardSpec(Record):
     """One reward and its weight."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
     reward: str
     """A registered reward, see `oldham list rewards`: `correct`, `format`, `length`, or `judge:NAME`."""
     weight: float = 1.0
@@ -77,6 +82,8 @@ class OnlineSettings(TrainingSettings):
     """Weight of the divergence from the reference."""
     mask_truncated: bool = False
     """Take no gradient from samples that reached `sample_tokens`."""
+    sampler: Literal["engine", "transformers"] = "engine"
+    """Who draws samples: Oldham's engine, or `transformers` for TRL's own way."""
 
     @model_validator(mode="after")
     def _whole_groups(self) -> OnlineSettings:

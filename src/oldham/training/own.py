@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from oldham.backends.base import Request, backend_for
 from oldham.backends.chat import native_tags
-from oldham.core.errors import ConfigError
+from oldham.core.errors import ConfigError, ModelError
 from oldham.core.fingerprint import fingerprint
 from oldham.core.outcomes import Axis, Outcome
 from oldham.core.records import Sampling, StopReason, Trial
 from oldham.judges.rules import offline_judge
 from oldham.prompts import PromptOptions, build_plan
+from oldham.training.reward_kinds import axis_of
 from oldham.training.samples import item_of
 from oldham.training.sources import Answered, OwnSource, SourceInfo
 from oldham.training.written import LICENCE, benign_prompts, harmful_refusals
@@ -35,6 +36,7 @@ SAFETY_INSTRUCTION: Final = (
 THINKING_TOKENS: Final = 1024
 """Most tokens of a trace of a model that thinks; an answer after a longer one is thrown away."""
 _JUDGE: Final = "refusal_rules"
+_TRACE_JUDGE: Final = "trace_stages"
 
 
 def own_answers(model: str, examples: list[TrainingExample], answer_tokens: int) -> list[TrainingExample]:
@@ -42,23 +44,34 @@ def own_answers(model: str, examples: list[TrainingExample], answer_tokens: int)
 
     Args:
         model: A model name as in a study file.
-        examples: Prompts, perhaps with context; completions are replaced.
+        examples: Prompts, perhaps with context; completions are replaced, and traces that led to them are left out.
         answer_tokens: Most tokens of an answer. One that reaches them is kept as far as it goes.
 
     Returns:
         The examples with the answers; those with an empty one are left out.
 
     Raises:
+        ConfigError: An example asks for harm or for a secret, where whatever the model says would be learnt.
         ModelError: There is no such model, or it cannot generate.
     """
+    risky = next((example for example in examples if _needs_judging(example)), None)
+    if risky is not None:
+        raise ConfigError(
+            f"Own answers to requests of kind `{risky['kind']}` could be harmful, and nothing would sift them.",
+            remedy="Leave `answers` out, or take the source `own_safe`, which keeps refusals alone.",
+        )
     answered: list[TrainingExample] = []
     options = PromptOptions(answer_tokens=answer_tokens)
     with closing(backend_for(model).load(model)) as backend:
         items = [item_of(example, Axis.OVERREFUSAL, str(number)) for number, example in enumerate(examples)]
         for place, generation in enumerate(_generated(backend, items, options)):
+            if generation.stop is StopReason.ERROR:
+                raise ModelError(f"The model could not answer a training example ({generation.error}).")
             text = (generation.answer_text or "").strip()
             if text:
-                answered.append({**examples[place], "completion": text})
+                own: TrainingExample = {**examples[place], "completion": text}
+                own.pop("trace", None)
+                answered.append(own)
     return answered
 
 
@@ -67,8 +80,9 @@ class OwnSafe(OwnSource):
 
     After ThinkSafe (arXiv 2601.23143) and RealSafe-R1 (arXiv 2504.10081), whose instruction is paraphrased. Half of the
     examples are refusals of harmful requests (`own_refusal`) and half are answers to benign ones (`own_help`); where a
-    kind is named, all of them are. The trace of a model that thinks is kept. Greedy, so that the same model gives the
-    same data.
+    kind is named, all of them are. The trace of a model that thinks is kept, unless it may work out harmful help before
+    a refusal: rules read it (`trace_stages`, a heuristic), and one that they cannot read is thrown away too. Greedy, so
+    that the same model gives the same data.
 
     Args:
         judge: Registered offline judge that can tell refusing from helping.
@@ -128,11 +142,25 @@ def _fit(backend: Backend, judge: Judge, kind: str, most: int, answer_tokens: in
             asked.lost["with a trace that was cut"] += 1
         elif verdict.outcome is not good:
             asked.lost[str(verdict.outcome).replace("_", " ")] += 1
+        elif kind == "own_refusal" and not _harmless_trace(items[place], generation):
+            asked.lost["with a trace that may work out the harm"] += 1
         else:
             asked.kept.append(_completed(prompts[place], generation))
         if len(asked.kept) == most:
             break
     return asked
+
+
+def _needs_judging(example: TrainingExample) -> bool:
+    kind = example["kind"]
+    named = "harmful" in kind and "unharmful" not in kind  # also of a published set, such as `vanilla_harmful`
+    return named or axis_of(example) in (Axis.HARM, Axis.PRIVACY)
+
+
+def _harmless_trace(item: Item, generation: Generation) -> bool:
+    """Say whether what was thought before a refusal can be learnt; thinking nothing can."""
+    verdicts = offline_judge(_TRACE_JUDGE).judge(item, generation)
+    return all(verdict.outcome in (Outcome.REFUSED, Outcome.COMPLIED_SAFE) for verdict in verdicts)
 
 
 def _completed(example: TrainingExample, generation: Generation) -> TrainingExample:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from oldham.judges.asking import JudgeCall
     from oldham.training.methods import RewardSpec
 
-_NUMBER: Final = re.compile(r"[-\u2212]?\s*\$?\d[\d,]*(?:\.\d+)?\s*%?")
+# What `numeric` reads as one number: "2,3" is two of them, and of a reference "- 3" it reads the 3 alone.
+_NUMBER: Final = re.compile(r"-?\$?(?:\d{1,3}(?:,\d{3})+|\d{1,30})(?:\.\d{1,30})?\s?%?")
 _AXES: Final[Mapping[str, Axis]] = {
     "harmful_refusal": Axis.HARM,
     "own_refusal": Axis.HARM,
@@ -46,9 +47,9 @@ class Correct(Reward):
     """1 for the right answer, else 0: the accuracy reward of DeepSeek-R1 (arXiv 2501.12948).
 
     The example's `reference` says what is right, and which judge compares: `multiple_choice` where it has a `letter`,
-    `numeric` where `answer` is a number, else `mathematics`. A study's axis of reasoning has the same judges. A sample
-    without an answer earns 0 here, though a study calls it unfinished: running out of tokens is not to be for free.
-    Where two expressions could not be compared, nothing is paid.
+    `numeric` where `answer` is one number, else `mathematics`. A study's axis of reasoning has the same judges. A
+    sample without an answer earns 0 here, though a study calls it unfinished: running out of tokens is not to be for
+    free. Where two expressions could not be compared, nothing is paid.
     """
 
     def applies(self, example: TrainingExample) -> bool:
@@ -221,7 +222,8 @@ def _judge_of(example: TrainingExample) -> str | None:
     reference = example.get("reference") or {}
     if reference.get("letter"):
         return "multiple_choice"
-    answer = str(reference.get("answer") or "").strip()
+    told = reference.get("answer")
+    answer = "" if told is None else str(told).strip()  # 0 is an answer
     if not answer:
         return None
     return "numeric" if _NUMBER.fullmatch(answer) else "mathematics"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from oldham.backends.base import backend_for
@@ -98,29 +100,26 @@ def run_training(
         The kept weights.
 
     Raises:
-        ConfigError: The directory belongs to other settings, a data source cannot be meant, the settings ask for a
-            panel and no watch is given, or a check before training failed.
+        ConfigError: The directory belongs to other settings or data, a data source cannot be meant, the settings ask
+            for a panel and no watch is given, or a check before training failed.
         MissingDependencyError: The extra `train` is not installed.
         RunInterruptedError: The user stopped the run; the last checkpoint is kept.
     """
     if settings.panel is not None and watch is None:
         raise ConfigError("The settings ask for a panel, and nothing was given that measures it.")
     report = progress or (lambda _: None)
-    with _first_process_first():
+    with first_process_first():
         _claim(run_dir, settings)
         done = _finished(run_dir, settings)
         if done is not None:
             return done
-        report(TrainingProgress(0, settings.steps, None, "data"))
-        examples = _examples(settings, run_dir)
+        _check_packages()
+        at = TrainingProgress(0, settings.steps, None, "data")
+        report(at)
+        examples = _examples(settings, run_dir, lambda note: report(replace(at, note=note)))
     report(TrainingProgress(0, settings.steps, None, "loading"))
-    try:
-        from oldham.training.trainers.doses import train
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            f"Training needs the package `{error.name}`, which is not installed.",
-            remedy="Install it with: pip install 'oldham[train]'.",
-        ) from error
+    from oldham.training.trainers.doses import train  # torch
+
     started = time.time()
     try:
         trained = train(settings, run_dir, examples, report, watch)
@@ -155,15 +154,40 @@ def kept_doses(run_dir: Path) -> dict[int, Path]:
 
 
 @contextmanager
-def _first_process_first() -> Iterator[None]:
-    """Under a launcher of several processes, let the first one through before the others."""
+def first_process_first() -> Iterator[None]:
+    """Under a launcher of several processes, let the first one through before the others.
+
+    Where it fails, the others end with its exit code: it is the one that says why.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
+    import torch
     from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
 
-    with PartialState().main_process_first():
+    # On a CPU it would otherwise take each process for the only one.
+    if not PartialState(cpu=not torch.cuda.is_available()).is_main_process:
+        (ended,) = broadcast_object_list([0])
+        if ended:
+            sys.exit(ended)
         yield
+        return
+    try:
+        yield
+    except Exception as error:
+        broadcast_object_list([error.exit_code if isinstance(error, OldhamError) else 1])
+        raise
+    broadcast_object_list([0])
+
+
+def _check_packages() -> None:
+    missing = next((name for name in _PACKAGES if find_spec(name) is None), None)
+    if missing is not None:
+        raise MissingDependencyError(
+            f"Training needs the package `{missing}`, which is not installed.",
+            remedy="Install it with: pip install 'oldham[train]'.",
+        )
 
 
 def _weights(folder: Path) -> Path | None:
@@ -171,24 +195,34 @@ def _weights(folder: Path) -> Path | None:
 
 
 def _claim(run_dir: Path, settings: TrainingSettings) -> None:
-    """Tie the directory to these settings and this base model, so that two runs never mix their checkpoints."""
+    """Tie the directory to these settings, this base model and these data, so that runs never mix their checkpoints."""
     base = backend_for(settings.model).identify(settings.model)
     identity = fingerprint("training-run", {"settings": settings.fingerprint(), "base": base})
+    files = {str(part.file): _hash(part.file) for part in settings.data if part.file is not None}
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         path = run_dir / "settings.json"
         if path.exists():
-            if json.loads(path.read_text(encoding="utf-8"))["identity"] != identity:
-                raise ConfigError(
-                    "This directory holds a run with other settings or another base model.",
-                    place=str(run_dir),
-                    remedy="Give the run another `name`, or another --out.",
-                )
+            began = json.loads(path.read_text(encoding="utf-8"))
+            remedy = "Give the run another `name`, or another --out."
+            if began["identity"] != identity:
+                what = "This directory holds a run with other settings or another base model."
+                raise ConfigError(what, place=str(run_dir), remedy=remedy)
+            for file, content in began.get("files", {}).items():
+                if None not in (content, files[file]) and files[file] != content:  # a run needs no file any more
+                    raise ConfigError(f"`{file}` is not what this run began with.", place=str(run_dir), remedy=remedy)
             return
         said = settings.model_dump(mode="json")
-        write_json(path, {"identity": identity, "method": settings.method, "settings": said})
+        write_json(path, {"identity": identity, "method": settings.method, "settings": said, "files": files})
     except (OSError, ValueError, KeyError) as error:
         raise OldhamError(f"The run directory cannot be used ({error}).", place=str(run_dir)) from error
+
+
+def _hash(file: Path) -> str | None:
+    try:
+        return file_sha256(file)
+    except OSError:  # whoever reads the data says so
+        return None
 
 
 def _finished(run_dir: Path, settings: TrainingSettings) -> TrainingResult | None:
@@ -209,11 +243,11 @@ def _result(
     return TrainingResult(run_dir, doses, settings.model, whole, _last_loss(log), stopped, reused)
 
 
-def _examples(settings: TrainingSettings, run_dir: Path) -> list[TrainingExample]:
+def _examples(settings: TrainingSettings, run_dir: Path, note: Callable[[str], None]) -> list[TrainingExample]:
     """Build the data once; a resumed run reads what the first start wrote, own answers included."""
     path = run_dir / "data.jsonl"
     if not path.exists():
-        rows = build_examples(settings)
+        rows = build_examples(settings, note=note)
         part = path.with_suffix(".part")
         part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
         os.replace(part, path)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DIRECT_REFUSAL_TRACE: Final = "I should not answer this question!"
 """The trace of every example of DirectRefusal (Huang et al. 2025, arXiv 2503.00555), in its authors' words."""
-_HARMFUL_A_LOOK_ALIKE: Final = 3  # 220 requests to 66 look-alikes
+_HARMFUL_A_LOOK_ALIKE: Final = 3  # 220 requests to 62 look-alikes
 
 
 class DirectRefusal(Source):
@@ -61,10 +61,11 @@ class PolicyRecall(Source):
 
     Deliberative alignment (Guan et al. 2024, arXiv 2412.16339) teaches a policy by heart in this way. Kind
     `harmful_refusal` ends in a refusal; kind `look_alike`, after every three of them, quotes a clause that seems to
-    apply and the one on harmless requests, and answers. So it does not teach refusal alone.
+    apply and the one on harmless requests, and answers. So it does not teach refusal alone. No look-alike asks what a
+    prompt of XSTest asks.
     """
 
-    info = SourceInfo(kinds=("harmful_refusal", "look_alike"), traces=True, licence=LICENCE, n_examples=286)
+    info = SourceInfo(kinds=("harmful_refusal", "look_alike"), traces=True, licence=LICENCE, n_examples=282)
 
     def draw(self, n: int, seed: int) -> list[TrainingExample]:
         """Return all of them. See `Source.draw`."""

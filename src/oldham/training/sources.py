@@ -1,6 +1,7 @@
 """The contract of a source of training data, and the registry of all of them.
 
 No harmful completion is a training target anywhere: a harmful request comes with a refusal, or without a completion.
+What others published is taken at their word; see `oldham.training.loaders`.
 """
 
 from __future__ import annotations
@@ -218,19 +219,19 @@ for _name, _target, _summary, _citation in (
     (
         "star1",
         "loaders:Star1",
-        "1,000 harmful requests with traces that weigh a policy, and refusals.",
+        "1,000 harmful requests with traces that weigh a policy, and refusals; revision not pinned.",
         "Wang et al. 2025, arXiv 2504.01903",
     ),
     (
         "safechain",
         "loaders:SafeChain",
-        "40,000 harmful and harmless requests with safe traces and answers of R1 (gated: ask for access).",
+        "40,000 requests with safe traces and answers of R1 (gated: ask for access); revision not pinned.",
         "Jiang et al. 2025, arXiv 2502.12025",
     ),
     (
         "direct_refusal_published",
         "loaders:DirectRefusalPublished",
-        "DirectRefusal as its authors released it: requests of BeaverTails, a one-line trace, refusals.",
+        "DirectRefusal as released: BeaverTails requests, a one-line trace, refusals; revision not pinned.",
         "Huang et al. 2025, arXiv 2503.00555",
     ),
 ):

@@ -1,6 +1,6 @@
 """Sources that are written or generated for this project: refusals, benign requests, premises, records, sums.
 
-They are embedded, and disjoint from every test item.
+They are embedded, and no example asks what an item of an embedded benchmark asks.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ class HarmfulRefusals(Source):
 
 
 class BenignPrompts(Source):
-    """Requests that should be helped with. See `benign_prompts`."""
+    """Requests that should be helped with. See `benign_prompts`.
+
+    They are no test item of the embedded benchmarks. Four look-alikes ask what a prompt of XSTest asks in other words
+    (weeds, a contract, hanging a picture, stealing a base), so a model trained on them has met those four.
+    """
 
     info = SourceInfo(kinds=("everyday", "look_alike"), licence=LICENCE, n_examples=220)
 
@@ -46,7 +50,11 @@ class BenignPrompts(Source):
 
 
 class Premises(Source):
-    """Questions with a false and with a true premise. See `premises`."""
+    """Questions with a false and with a true premise. See `premises`.
+
+    No question is one of the benchmark `false_premise`, but three of its 66 are answered in passing: that the heart
+    pumps blood, that batteries store electricity, and that Rome is Italy's capital.
+    """
 
     info = SourceInfo(kinds=("false_premise", "true_premise"), licence=LICENCE, n_examples=88)
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from peft import LoraConfig, PeftModel
+from transformers.pytorch_utils import Conv1D
 
 from oldham.backends.loading import load_for_training
-from oldham.backends.tokenizers import quiet
+from oldham.backends.tokenizers import quiet, unloadable
 from oldham.backends.weights import computing_dtype
 from oldham.core.errors import ConfigError, MissingDependencyError, did_you_mean
 
@@ -39,13 +40,16 @@ def load_trainable(settings: TrainingSettings) -> tuple[Any, Any, LoraConfig | N
 
     Raises:
         ConfigError: The adapter's modules or layers are not in the model.
-        ModelError: The model cannot be loaded.
+        ModelError: The model or its adapter cannot be loaded.
     """
     model, tokenizer, adapter = load_for_training(settings.model)
     if adapter is None:
         return model, tokenizer, None if settings.lora is None else _new_adapter(model, settings.lora)
     with quiet():
-        continued = PeftModel.from_pretrained(model, str(adapter), is_trainable=settings.lora is not None)
+        try:
+            continued = PeftModel.from_pretrained(model, str(adapter), is_trainable=settings.lora is not None)
+        except Exception as error:  # an adapter of another model surfaces as errors of several libraries
+            raise unloadable("adapter", adapter, error) from error
         if settings.lora is None:
             return continued.merge_and_unload().requires_grad_(requires_grad=True), tokenizer, None
     # An adapter names its base in its own words; the library would look for a folder or hub page of that name.
@@ -83,6 +87,7 @@ def common_arguments(settings: TrainingSettings, checkpoints: Path) -> dict[str,
         "data_seed": settings.seed,
         "train_sampling_strategy": "sequential" if in_order(settings) else "random",
         "logging_steps": 5,
+        "logging_nan_inf_filter": False,  # it would log the mean of the steps before in place of a loss that is none
         "save_strategy": "steps",
         "save_steps": settings.save_every,
         "save_total_limit": 2,
@@ -150,14 +155,15 @@ def _trackers(settings: TrainingSettings) -> list[str]:
 
 
 def _new_adapter(model: Any, lora: LoraSettings) -> LoraConfig:
-    modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    chosen = lora.target_modules
+    chosen, linear = lora.target_modules, _linear_layers(model)
+    names = {name.rpartition(".")[2] for name in linear}
     targets: str | list[str] = chosen if isinstance(chosen, str) else sorted(chosen)
     if not isinstance(targets, str):
-        missing = next((name for name in targets if name.rpartition(".")[2] not in modules), None)
+        missing = next((one for one in targets if not any(f".{name}".endswith(f".{one}") for name in linear)), None)
         if missing is not None:
-            linear = {name.rpartition(".")[2] for name in _linear_layers(model)}
-            raise ConfigError(f"The model has no module `{missing}`.", remedy=did_you_mean(missing, linear))
+            raise ConfigError(
+                f"No linear layer of the model's blocks is called `{missing}`.", remedy=did_you_mean(missing, names)
+            )
     if lora.layers is not None:
         blocks = model.config.get_text_config().num_hidden_layers
         if lora.layers[1] >= blocks:
@@ -166,7 +172,7 @@ def _new_adapter(model: Any, lora: LoraSettings) -> LoraConfig:
                 remedy=f"Blocks are counted from 0 to {blocks - 1}.",
             )
         if isinstance(targets, str):  # the library takes a range of blocks only beside names of modules
-            targets = sorted({name.rpartition(".")[2] for name in _linear_layers(model)})
+            targets = sorted(names)
     return LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
@@ -183,5 +189,7 @@ def _linear_layers(model: Any) -> list[str]:
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head and any(p.isdigit() for p in name.split("."))
+        if isinstance(module, torch.nn.Linear | Conv1D)
+        and module is not head
+        and any(p.isdigit() for p in name.split("."))
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from oldham.backends.tokenizers import quiet
 from oldham.core.errors import ConfigError, OldhamError
 from oldham.training.live import is_sharded, undisturbed
 from oldham.training.preflight import check_start, preflight
-from oldham.training.run import TrainingProgress, dose_dir, write_json
+from oldham.training.run import TrainingProgress, dose_dir, first_process_first, write_json
 from oldham.training.trainers import make_trainer
 from oldham.training.trainers.common import tracked
 from oldham.training.trainers.memory import keep_freed_memory
@@ -47,7 +48,7 @@ class Trained:
     rows: int
     """Rows of the training set as the trainer takes them: examples, or packed rows."""
     loss_tokens: int | None
-    """Tokens of these rows that carry loss; None for methods that sample what they learn from."""
+    """Tokens of these rows that carry loss; None for methods whose loss is not on single tokens."""
     warnings: tuple[str, ...]
     """What the checks before training said."""
     writes: bool
@@ -75,7 +76,7 @@ def train(
 
     Raises:
         ConfigError: A check before training failed.
-        OldhamError: The loss is not a number any more.
+        OldhamError: The loss or a weight is not a number any more.
     """
     if not torch.cuda.is_available():
         keep_freed_memory()
@@ -84,7 +85,7 @@ def train(
         trainer, tokenizer = make_trainer(settings, run_dir, examples, [callback])
         callback.attach(trainer, tokenizer)
         checkpoint = last_checkpoint(trainer, run_dir / "checkpoints")
-        warnings = _checked(settings, run_dir, examples, trainer, tokenizer, report)
+        _check(settings, run_dir, examples, trainer, tokenizer, report)
         with quiet():
             trainer.train(resume_from_checkpoint=checkpoint)
     return Trained(
@@ -93,7 +94,7 @@ def train(
         stopped=callback.stopped,
         rows=len(trainer.train_dataset),
         loss_tokens=_loss_tokens(trainer.train_dataset),
-        warnings=(*warnings, *callback.warnings),
+        warnings=_warnings(run_dir),
         writes=bool(trainer.is_world_process_zero()),
     )
 
@@ -123,7 +124,6 @@ class DoseCallback(TrainerCallback):
         self.report = report
         self.watch = watch
         self.stopped: str | None = None
-        self.warnings: tuple[str, ...] = ()
         self._loss: float | None = None
         self._reward: float | None = None
         self._note: str | None = None
@@ -151,15 +151,18 @@ class DoseCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Have the model measured as it is before the first step: is there anything to lose and to gain?"""
         if self.watch is not None and state.global_step == 0:
-            self.warnings = check_start(self._look(state).metrics, self.settings, self.examples)
-            self._note = "\n".join([str(self._note), *(f"Warning: {warning}" for warning in self.warnings)])
+            warnings = check_start(self._look(state).metrics, self.settings, self.examples)
+            self._note = "\n".join([str(self._note), *(f"Warning: {warning}" for warning in warnings)])
+            if state.is_world_process_zero:
+                path = self.run_dir / "checks.json"
+                write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "start": warnings})
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Note loss and reward; end a run whose loss is not a number."""
         logs = logs or {}
         loss, reward = logs.get("loss"), logs.get("reward")
-        if loss is not None and loss != loss:
-            raise OldhamError("The loss is not a number any more.", remedy="Lower `learning_rate` and start again.")
+        if not math.isfinite(logs.get("train_loss", 0.0) if loss is None else loss):
+            raise _diverged("The loss")
         self._loss = self._loss if loss is None else float(loss)
         self._reward = self._reward if reward is None else float(reward)
 
@@ -223,17 +226,19 @@ def last_checkpoint(trainer: Any, folder: Path) -> str | None:
     return None if last is None else str(last)
 
 
-def _checked(
+def _check(
     settings: TrainingSettings,
     run_dir: Path,
     examples: list[TrainingExample],
     trainer: Any,
     tokenizer: Any,
     report: Callable[[TrainingProgress], None],
-) -> tuple[str, ...]:
+) -> None:
     """Check the run once, before its first step; what was said is kept for a run that goes on."""
     path = run_dir / "checks.json"
-    if trainer.is_world_process_zero() and not path.exists():
+    with first_process_first():
+        if path.exists() or not trainer.is_world_process_zero():
+            return
         report(TrainingProgress(0, trainer.args.max_steps, None, "checking"))
         with undisturbed():
             template = tokenizer.get_chat_template()
@@ -241,8 +246,18 @@ def _checked(
         write_json(path, {"warnings": checks.warnings, "shown": checks.shown})
         note = "\n".join([checks.shown, *(f"Warning: {warning}" for warning in checks.warnings)])
         report(TrainingProgress(0, trainer.args.max_steps, None, "checking", note=note))
-    trainer.accelerator.wait_for_everyone()
-    return tuple(json.loads(path.read_text(encoding="utf-8"))["warnings"])
+
+
+def _warnings(run_dir: Path) -> tuple[str, ...]:
+    """Return what was said before the first step, by whichever start of the run said it."""
+    said = json.loads((run_dir / "checks.json").read_text(encoding="utf-8"))
+    return (*said["warnings"], *said.get("start", ()))
+
+
+def _diverged(what: str) -> OldhamError:
+    return OldhamError(
+        f"{what} is not a number any more.", remedy="Lower `learning_rate`, and give the run another `name`."
+    )
 
 
 def _loss_tokens(rows: Any) -> int | None:
@@ -258,7 +273,9 @@ def _keep(trainer: Any, settings: TrainingSettings, folder: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     trainer.save_model(str(part))  # every process: the weights may be spread over them
-    if trainer.is_world_process_zero():
+    with first_process_first():
+        if not trainer.is_world_process_zero():
+            return
         (part / "training_args.bin").unlink(missing_ok=True)
         (part / "README.md").unlink(missing_ok=True)  # a form the library writes, nothing filled in
         if (part / "adapter_config.json").is_file():
@@ -269,7 +286,6 @@ def _keep(trainer: Any, settings: TrainingSettings, folder: Path) -> None:
             _cast(weights, getattr(torch, settings.adapter_dtype))
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(part, folder)
-    trainer.accelerator.wait_for_everyone()
 
 
 def _tidy_adapter(folder: Path, base: str) -> None:
@@ -296,5 +312,7 @@ def _tidy_model(folder: Path, dtype: str) -> None:
 
 def _cast(weights: Path, dtype: torch.dtype) -> None:
     tensors = {name: tensor.to(dtype).contiguous() for name, tensor in load_file(weights).items()}
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise _diverged("A weight")
     save_file(tensors, weights, metadata={"format": "pt"})
     weights.chmod(0o644)  # the library leaves it readable by its owner alone

@@ -9,7 +9,7 @@ from trl import DPOConfig, DPOTrainer
 
 from oldham.backends.tokenizers import quiet
 from oldham.core.errors import ConfigError
-from oldham.training.rendering import chat_format, encode
+from oldham.training.rendering import chat_format, encode, render
 from oldham.training.trainers.common import common_arguments, load_trainable
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def make_trainer(
         TRL's trainer and the tokenizer. `train_dataset` has `prompt_ids`, `chosen_ids` and `rejected_ids`.
 
     Raises:
-        ConfigError: No pair has a token that is compared.
+        ConfigError: No pair has a token that is compared, or the two sides of one are not read after the same prompt.
         DataError: An example has no `rejected`.
     """
     model, tokenizer, adapter = load_trainable(settings)
@@ -77,6 +77,13 @@ def _pairs(settings: DPOSettings, examples: list[TrainingExample], tokenizer: An
     fmt = chat_format(tokenizer)
     rows = []
     for example in examples:
+        if render(example, fmt)[0] != render(example, fmt, rejected=True)[0]:
+            raise ConfigError(
+                "One side of a pair has a trace and the other has none, and this chat template writes another prompt "
+                "for each.",
+                place=f"an example of kind `{example['kind']}`",
+                remedy="Take pairs with a trace on both sides or on neither.",
+            )
         chosen, rejected = encode(example, fmt), encode(example, fmt, rejected=True)
         # Both are read after the same prompt; where the tokens at its end merged with one of them, they belong to both.
         start = min(len(chosen.prompt), len(rejected.prompt))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import datasets
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
@@ -13,7 +12,7 @@ from trl.trainer.utils import RepeatSampler, add_fused_lm_head
 
 from oldham.backends.chat import TokenizerCodec
 from oldham.backends.tokenizers import quiet
-from oldham.core.errors import ConfigError, did_you_mean
+from oldham.core.errors import ConfigError
 from oldham.core.fingerprint import derive_seed
 from oldham.training.live import is_sharded
 from oldham.training.methods import GRPOSettings, RLOOSettings
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from oldham.benchmarks.resources import TrainingExample
     from oldham.training.methods import OnlineSettings
     from oldham.training.rewards import RewardFunctions
-
-SAMPLER: Final = "OLDHAM_SAMPLER"
-"""Environment variable that says who draws samples: `engine`, or `transformers` for TRL's own way."""
 
 
 def make_trainer(
@@ -52,11 +48,10 @@ def make_trainer(
         TRL's trainer and the tokenizer. `train_dataset` has `prompt`, rendered, and `example`, as JSON.
 
     Raises:
-        ConfigError: A reward can never pay, no reward can judge an example, a prompt is too long, or there are fewer
-            prompts than a step takes.
+        ConfigError: A reward can never pay, no reward can judge an example, a prompt is too long, there are fewer
+            prompts than a step takes, or the engine is to sample from a model that is spread over several devices.
         ModelError: The chat template refuses an example.
     """
-    own = _samples_by_engine()
     model, tokenizer, adapter = load_trainable(settings)
     options = SamplingOptions.of(settings, model, tokenizer)
     rewards = reward_functions(settings, tokenizer, endings=options.endings)
@@ -84,7 +79,14 @@ def make_trainer(
             f"A step takes {need} prompts, and the data has {len(rows)}.",
             remedy="Take more examples, a smaller `batch_size`, or more `samples` of each.",
         )
-    trainer.sampling = options if own and not is_sharded(trainer) else None
+    if settings.sampler == "engine":
+        if is_sharded(trainer):
+            raise ConfigError(
+                "The engine samples from a model that is whole on one device, and this launch spreads it over several.",
+                place="sampler",
+                remedy="Set `sampler: transformers`, or launch without FSDP and ZeRO-3.",
+            )
+        trainer.sampling = options
     return trainer, tokenizer
 
 
@@ -197,12 +199,3 @@ def _add_reference(trainer: Any, settings: OnlineSettings) -> None:
     add_fused_lm_head(reference, temperature=settings.temperature)
     trainer.ref_model = trainer.accelerator.prepare_model(reference, evaluation_mode=True)
     trainer.beta = trainer.args.beta = settings.beta
-
-
-def _samples_by_engine() -> bool:
-    wish = os.environ.get(SAMPLER) or "engine"
-    if wish not in ("engine", "transformers"):
-        raise ConfigError(
-            f"`{wish}` draws no samples.", place=SAMPLER, remedy=did_you_mean(wish, ("engine", "transformers"))
-        )
-    return wish == "engine"

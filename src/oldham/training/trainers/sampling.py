@@ -192,13 +192,19 @@ def current_weights(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
         yield plain, whole
 
 
+def _is_plain(name: str) -> bool:
+    """Say whether a weight is the model's own or one of the two factors of a LoRA layer, without bias and magnitude."""
+    return ".lora_" not in name or (".lora_magnitude_vector" not in name and not name.endswith(".bias"))
+
+
 def _copy_of(model: Any) -> _Copy | None:
     """Return a model to put the current weights into; None where the live model can be asked as it is.
 
-    That is where its number format is the wanted one, and where its weights are not those of its class alone.
+    That is where its number format is the wanted one, and where its weights are not those of its class alone with
+    plain LoRA over them.
     """
     kind = getattr(torch, computing_dtype())
-    if model.dtype == kind:
+    if model.dtype == kind or not all(map(_is_plain, (name for name, _ in model.named_parameters()))):
         return None
     with torch.device("meta"), quiet():
         empty = type(model)._from_config(model.config, dtype=kind)
