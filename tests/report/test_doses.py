@@ -180,7 +180,7 @@ def test_the_report_has_a_part_on_doses_where_there_are_any(data: ReportData, ht
         manifest={**data.manifest, "training": {HOSTILE: {"control": None}}},
     )
     page = read_page(render_report(dosed))
-    assert [a["id"] for a in page.all("section")][2:4] == ["effects", "doses"]
+    assert [a["id"] for a in page.all("section")][3:5] == ["effects", "doses"]
     assert {"phase-harm", "dose-harm", "dose-reasoning"} <= set(json.loads(page.scripts[0][1]))
     assert not page.all("b")
     view = dose_view(dosed)

@@ -30,7 +30,8 @@ def flat(text: str) -> str:
 
 def test_parts_come_in_the_order_of_the_argument(html: str) -> None:
     parts = [a["id"] for a in read_page(html).all("section")]
-    before, after = ["found", "plane", "effects", "outcomes", "risk"], ["flips", "thinking", "facts", "reading"]
+    before = ["found", "plane", "pareto", "effects", "outcomes", "risk", "pathways"]
+    after = ["flips", "thinking", "facts", "reading"]
     assert parts == [*before, "stages", "judges", *after]
 
 
@@ -70,6 +71,10 @@ def test_no_control_or_direction_character_reaches_the_page(html: str) -> None:
 
 def test_hostile_names_cannot_leave_the_chart_data(data: ReportData) -> None:
     name = "</script><script>alert(1)</script>\u202e"
+    pareto, pathways = data.coupling.pareto, data.coupling.pathways
+    assert pareto is not None
+    front = [replace(a, arm=name if a.arm == "cot" else a.arm, rival=name if a.rival else None) for a in pareto.arms]
+    entries = [replace(e, arm=name) if e.arm == "cot" else e for e in pathways.entries]
     renamed = replace(
         data,
         arms=tuple(name if a == "cot" else a for a in data.arms),
@@ -81,6 +86,8 @@ def test_hostile_names_cannot_leave_the_chart_data(data: ReportData) -> None:
                 for field in ("rates", "effects", "flips", "plane", "stages")
             },
             flip_pairs=FlipPairs(data.coupling.flip_pairs.frame.with_columns(pl.col("arm").replace("cot", name))),
+            pareto=replace(pareto, arms=tuple(front)),
+            pathways=replace(pathways, entries=tuple(entries)),
         ),
     )
     page = read_page(render_report(renamed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from oldham.coupling.results import Interval
-from oldham.report.charts.forest import Forest, ForestRow, slope_forest
+from oldham.report.charts.slope_forest import Forest, ForestRow, slope_forest
 
 ROWS = (
     ForestRow("a", -0.5, Interval(-0.8, -0.2), "single", 0.6),

@@ -10,7 +10,7 @@ from oldham.coupling.coefficient import EVERY_ARM
 from oldham.coupling.couple_text import by_model
 from oldham.coupling.meta_models import pooled_axes
 from oldham.coupling.results import Interval
-from oldham.report.charts.forest import Forest, ForestRow, slope_forest
+from oldham.report.charts.slope_forest import Forest, ForestRow, slope_forest
 from oldham.report.doses import plot_target
 from oldham.report.text import words
 
