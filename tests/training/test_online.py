@@ -347,7 +347,7 @@ def test_what_is_sampled_is_the_dose_as_a_study_asks_it(
 
 
 @pytest.mark.sleeps
-@pytest.mark.parametrize("method", ["grpo", "rloo"])
+@pytest.mark.parametrize("method", ["grpo", pytest.param("rloo", marks=pytest.mark.slow)])
 def test_a_killed_run_ends_with_the_same_adapter(told: Callable[..., Any], tmp_path: Path, method: str) -> None:
     """The kill falls into the second of four passes over the prompts, each in an order of its own."""
     settings = told(METHODS[method], steps=12, save_every=2, accumulate=2, batch_size=4, learning_rate=1e-3)

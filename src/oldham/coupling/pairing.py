@@ -13,6 +13,8 @@ from oldham.core.errors import ConfigError, DataError, did_you_mean
 from oldham.core.outcomes import Axis
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 _TRIAL = ("arm", "axis", "benchmark", "span", "item", "attack", "draw")
@@ -140,9 +142,9 @@ def tidy_trials(observations: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         pl.col("draw").fill_null(0),
         pl.col("span").fill_null("answer"),
     )
-    twice = filled.filter(filled.select(*_TRIAL, "judge").is_duplicated())
-    if twice.height:
-        row = twice.row(0, named=True)
+    twice = _repeated(filled, (*_TRIAL, "judge"))
+    if twice is not None:
+        row = filled.row(twice, named=True)
         raise DataError(
             f"Item `{row['item']}` of arm `{row['arm']}` has two verdicts for draw {row['draw']}.",
             place=f"benchmark {row['benchmark']}",
@@ -154,7 +156,7 @@ def tidy_trials(observations: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     if filled["stages"].null_count() < filled.height:
         # Whoever looked for stages in a trace is heard, also where another judge's verdict on it counts.
         filled = filled.with_columns(pl.col("stages").drop_nulls().first().over(_TRIAL))
-    kept = filled.unique(_TRIAL, keep="first", maintain_order=True)
+    kept = filled if _repeated(filled, _TRIAL) is None else filled.unique(_TRIAL, keep="first", maintain_order=True)
     several = {
         (axis, benchmark, span): ", ".join(sorted(names))
         for axis, benchmark, span, names in judges.iter_rows()
@@ -166,6 +168,18 @@ def tidy_trials(observations: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         if (axis, benchmark, span) in several
     ]
     return kept, notes
+
+
+def _repeated(rows: pl.DataFrame, names: Sequence[str]) -> int | None:
+    """Return the place of the first row that has others like it; None where there is none.
+
+    Rows are compared by a hash first: nearly always no two are alike, and comparing millions of texts takes long.
+    """
+    keys = rows.select(names)
+    if keys.hash_rows().n_unique() == rows.height:
+        return None
+    alike = keys.is_duplicated()
+    return alike.arg_max() if alike.any() else None
 
 
 def build_blocks(trials: pl.DataFrame, arms: tuple[str, ...]) -> list[Block]:
@@ -180,7 +194,8 @@ def build_blocks(trials: pl.DataFrame, arms: tuple[str, ...]) -> list[Block]:
         depends on the order of rows.
     """
     order = {str(axis): i for i, axis in enumerate(Axis)}
-    groups = trials.partition_by("axis", "benchmark", "span", as_dict=True)
+    read = trials.select(*_TRIAL, "cluster", "score")
+    groups = read.partition_by("axis", "benchmark", "span", as_dict=True, include_key=False)
     keys = sorted(groups, key=lambda key: (order[key[0]], key[1], key[2]))
     return [_block(str(axis), str(bench), str(span), groups[axis, bench, span], arms) for axis, bench, span in keys]
 
