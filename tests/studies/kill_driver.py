@@ -14,7 +14,9 @@ import signal
 import sqlite3
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import fake_backend
 from fake_backend import FakeBackend
@@ -22,8 +24,11 @@ from fake_backend import FakeBackend
 import oldham.studies.observations  # noqa: F401 (loads polars once, before the forks)
 from oldham.studies.run import run
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def start(study: Path, run_dir: Path, bell: int | None = None) -> int:
+
+def start(study: Path, run_dir: Path, bell: int | None) -> int:
     process = os.fork()
     if process == 0:
         FakeBackend.bell = bell
@@ -54,24 +59,40 @@ def kill_at_batch(process: int, listen: int, batch: int, delay: float) -> None:
     os.waitpid(process, 0)
 
 
-def main(study: Path, directory: Path, times: int) -> None:
+@dataclass(frozen=True)
+class Pace:
+    """When runs are killed, spread over their course."""
+
+    batches: int
+    """Of a whole run: kills come before the first one, after the last, and evenly between."""
+    delay: float
+    """Seconds that a kill comes after its batch began, at most."""
+
+
+def main(begin: Callable[[Path, Path, int | None], int], pace: Pace) -> None:
+    """Leave a whole run and killed ones that went on, as the command line says.
+
+    Args:
+        begin: Starts a run of a study in a directory, with a bell that rings at every batch, and returns its process.
+        pace: When to kill.
+    """
+    study, directory, times = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     fake_backend.register()
     FakeBackend.seconds = 0.01
-    finish(start(study, directory / "whole"))
+    finish(begin(study, directory / "whole", None))
     moments = random.Random(7)
     counts = []
     for index in range(times):
         run_dir = directory / f"killed-{index}"
         listen, bell = os.pipe()
-        process = start(study, run_dir, bell)
+        process = begin(study, run_dir, bell)
         os.close(bell)
-        # Of 20 batches: before the first one, at every other one, and after the last.
-        kill_at_batch(process, listen, index * 20 // (times - 1), moments.uniform(0.0, 0.02))
+        kill_at_batch(process, listen, index * pace.batches // (times - 1), moments.uniform(0.0, pace.delay))
         os.close(listen)
         counts.append(stored(run_dir))
-        finish(start(study, run_dir))
+        finish(begin(study, run_dir, None))
     sys.stdout.write(json.dumps(counts))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(start, Pace(batches=20, delay=0.02))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import fake_backend
 from fake_backend import FakeBackend
-from kill_driver import finish, kill_at_batch, stored
+from kill_driver import Pace, main
 
 import oldham.studies.observations  # noqa: F401 (loads polars once, before the forks)
 from oldham.coupling import CouplingOptions, Gate
@@ -19,12 +15,15 @@ from oldham.studies.rounds import Rounds
 from oldham.studies.run import run
 from oldham.studies.spec import Study
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def gated(gate: Gate, study: Path) -> Rounds:
     return Rounds(GateUmpire(gate, baseline=Study.load(study).baseline, options=CouplingOptions(cards={})))
 
 
-def start(study: Path, run_dir: Path, bell: int | None = None) -> int:
+def start(study: Path, run_dir: Path, bell: int | None) -> int:
     process = os.fork()
     if process == 0:
         FakeBackend.bell = bell
@@ -33,23 +32,5 @@ def start(study: Path, run_dir: Path, bell: int | None = None) -> int:
     return process
 
 
-def main(study: Path, directory: Path, times: int) -> None:
-    fake_backend.register()
-    FakeBackend.seconds = 0.01
-    finish(start(study, directory / "whole"))
-    moments = random.Random(7)
-    counts = []
-    for index in range(times):
-        run_dir = directory / f"killed-{index}"
-        listen, bell = os.pipe()
-        process = start(study, run_dir, bell)
-        os.close(bell)
-        kill_at_batch(process, listen, index * 40 // (times - 1), moments.uniform(0.0, 0.05))
-        os.close(listen)
-        counts.append(stored(run_dir))
-        finish(start(study, run_dir))
-    sys.stdout.write(json.dumps(counts))
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(start, Pace(batches=40, delay=0.05))

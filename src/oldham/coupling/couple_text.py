@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import asdict, dataclass
 from textwrap import indent
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +12,7 @@ from oldham.coupling.findings import counted
 from oldham.coupling.gates import Gate, GateResult, judge_gate
 from oldham.coupling.layout import bullets, percent, percent_interval, section, table
 from oldham.coupling.meta_models import models_section, pooled_axes
+from oldham.coupling.plain_json import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -212,7 +211,7 @@ def runs_json(runs: Sequence[CoupledRun]) -> str:
     """
     together = pooled_axes(by_model(runs)) if len(runs) > 1 else {}
     whole = {"runs": [_run_fields(r) for r in runs], "pooled_kappa": {a: asdict(p) for a, p in together.items()}}
-    return json.dumps(_plain(whole), ensure_ascii=False, allow_nan=False, indent=1)
+    return write_json(whole)
 
 
 def _run_fields(run: CoupledRun) -> dict[str, Any]:
@@ -235,13 +234,3 @@ def _run_fields(run: CoupledRun) -> dict[str, Any]:
         "ship": verdicts,
         "caveats": found.caveats,
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value

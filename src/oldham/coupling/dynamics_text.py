@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -20,6 +19,7 @@ from oldham.coupling.dynamics_claims import (
 )
 from oldham.coupling.findings import change_cell, counted, points, points_interval
 from oldham.coupling.layout import bullets, ratio, section, table
+from oldham.coupling.plain_json import write_json
 
 if TYPE_CHECKING:
     from oldham.coupling.dynamics_results import DosePath, Dynamics, Replicates, Segment
@@ -180,14 +180,4 @@ def dynamics_json(dynamics: Dynamics) -> str:
     Returns:
         Its fields by name, intervals as pairs; what is unknown or infinite is null.
     """
-    return json.dumps(_plain(asdict(dynamics)), ensure_ascii=False, allow_nan=False, indent=1)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
+    return write_json(asdict(dynamics))

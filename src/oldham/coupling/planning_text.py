@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from oldham.coupling.findings import axis_words, counted, is_or_are, points, points_interval
+from oldham.coupling.plain_json import write_json
 from oldham.coupling.planning import MOST_DRAWS
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def plan_json(plan: DesignPlan | Pilot) -> str:
     Returns:
         Its fields by name; what is unknown or infinite is null.
     """
-    return json.dumps(_plain(asdict(plan)), ensure_ascii=False, allow_nan=False, indent=1)
+    return write_json(asdict(plan), by_name=True)
 
 
 def _design_lines(plan: DesignPlan) -> Iterator[str]:
@@ -331,15 +331,3 @@ def _percent(share: float) -> str:
 
 def _size(wanted: PlanOptions) -> str:
     return f"{100 * wanted.margin:g} points"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return _plain(value._asdict())
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
