@@ -4,7 +4,7 @@ Makes observations of 20 arms on 5 axes with 10,000 items each and 10 draws an i
 and lets `couple` make every number of a report from that file with 10,000 shared resamples. The other side is what one
 would write by hand: for every resample, items drawn anew and a pandas groupby of the same rows by arm and axis. Of that
 only a few resamples are made and the time is multiplied. Each side is a process of its own, so that it has no memory of
-the other.
+the other. A comparison of two arms on 1,000 items, in a process that has loaded everything, is timed beside them.
 
     python bench/coupling.py                       # ten million rows
     python bench/coupling.py --items 100 --draws 1 # a small one
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,23 @@ def pandas_side(file: Path, size: Bench) -> dict[str, float]:
     return {"seconds": read + each * size.resamples, "each": each}
 
 
+def small_side(file: Path, size: Bench) -> dict[str, float]:
+    """Two arms on the same 1,000 items of one axis, a draw each; the second time, when everything is loaded."""
+    from oldham.core.observations import read_observations
+    from oldham.coupling import CouplingOptions, couple
+
+    small = file.with_name("small.parquet")
+    write_observations(replace(size, arms=2, items=1000, draws=1), small)
+    rows = read_observations(small).filter(axis="harm")
+    for _ in range(2):
+        started = time.perf_counter()
+        couple(rows, baseline="baseline", options=CouplingOptions(resamples=size.resamples)).summary(full=True)
+    return {"seconds": time.perf_counter() - started}
+
+
+SIDES = {"oldham": oldham_side, "pandas": pandas_side, "small": small_side}
+
+
 def _side(name: str, file: Path, size: Bench) -> dict[str, float]:
     told = json.dumps({"side": name, "file": str(file), "size": asdict(size)})
     done = subprocess.run([sys.executable, __file__, "--side", told], stdout=subprocess.PIPE, text=True, check=True)
@@ -144,7 +161,7 @@ def measure(size: Bench | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "observations.parquet"
         rows = write_observations(size, file)
-        rounds = [{name: _side(name, file, size) for name in ("oldham", "pandas")} for _ in range(size.rounds)]
+        rounds = [{name: _side(name, file, size) for name in SIDES} for _ in range(size.rounds)]
     return {**facts, "rows": rows, "size": asdict(size), "rounds": rounds}
 
 
@@ -152,6 +169,7 @@ def show(found: dict[str, Any]) -> str:
     """Return the table."""
     ours, theirs = ([each[name] for each in found["rounds"]] for name in ("oldham", "pandas"))
     ratio = Timing.of([b["seconds"] / a["seconds"] for a, b in zip(ours, theirs, strict=True)])
+    small = Timing.of([each["small"]["seconds"] for each in found["rounds"]])
     size = found["size"]
     return "\n".join(
         [
@@ -161,6 +179,7 @@ def show(found: dict[str, Any]) -> str:
             f"  changes alone, a pandas groupby    {Timing.of([b['seconds'] for b in theirs])} s,"
             f" {size['pandas_resamples']} of {size['resamples']:,} resamples made and multiplied",
             f"  the second over the first          {ratio}",
+            f"  two arms on 1,000 items            {small} s",
         ]
     )
 
@@ -175,7 +194,7 @@ def main() -> None:
     side = told.pop("side")
     if side:
         what = json.loads(side)
-        found = {"oldham": oldham_side, "pandas": pandas_side}[what["side"]](Path(what["file"]), Bench(**what["size"]))
+        found = SIDES[what["side"]](Path(what["file"]), Bench(**what["size"]))
         print(json.dumps({**found, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
     else:
         print(show(measure(Bench(**told))))

@@ -1,6 +1,6 @@
 """Measure everything, and write docs/performance.md from what was measured.
 
-    make bench                                    # about half an hour on two cores; nothing else should run
+    make bench                                    # about an hour on two cores; nothing else should run
     python bench/performance.py --only packed     # one part; the others keep what is on the page
 
 The page is made of parts; each stands between two comments with its name, and running a part replaces it alone.
@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import adapters
+import coupling
 import generation
 import packed
 import passes
 import study
+import training
 from timing import machine
 
 if TYPE_CHECKING:
@@ -47,12 +49,22 @@ def _study() -> str:
     return study.show(study.measure())
 
 
+def _training() -> str:
+    return training.show(training.measure())
+
+
+def _coupling() -> str:
+    return coupling.show(coupling.measure())
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "generation": _generation,
     "passes": _passes,
     "packed": _packed,
     "study": _study,
     "adapters": _adapters,
+    "training": _training,
+    "coupling": _coupling,
 }
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,9 @@ from oldham.coupling.flips import loss_by_item, noise_by_item
 
 DRAWS = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=5)
 BINARY_DRAWS = st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=6)
+
+HELD_DRAWS = st.lists(st.sampled_from([0.0, 1.0, math.nan]), min_size=1, max_size=6)
+"""With draws that have no score."""
 
 
 @given(DRAWS, DRAWS)
@@ -33,6 +37,16 @@ def test_noise_of_binary_draws_is_the_unbiased_variance(draws: list[float]) -> N
     m, u = len(draws), 1 - np.mean(draws)
     found = noise_by_item(np.array([draws]), deterministic=False)[0]
     assert found == pytest.approx(m / (m - 1) * u * (1 - u))
+
+
+@given(HELD_DRAWS, HELD_DRAWS)
+def test_binary_draws_need_no_pairs(before: list[float], after: list[float]) -> None:
+    pairs = [max(b - a, 0.0) for b in before for a in after if math.isfinite(b - a)]
+    loss = loss_by_item(np.array([before]), np.array([after]))[0]
+    assert loss == pytest.approx(np.mean(pairs) if pairs else math.nan, nan_ok=True)
+    others = [max(b - a, 0.0) for b, a in permutations(before, 2) if math.isfinite(b - a)]
+    noise = noise_by_item(np.array([before]), deterministic=False)[0]
+    assert noise == pytest.approx(np.mean(others) if others else math.nan, nan_ok=True)
 
 
 def test_a_part_score_that_stays_loses_nothing() -> None:

@@ -46,6 +46,8 @@ def unattacked(rows: pl.DataFrame) -> pl.DataFrame:
     Returns:
         The table itself where nothing was attacked; a benchmark that was never asked without an attack keeps all rows.
     """
+    if rows.select(_IS_FREE.all()).item():
+        return rows
     return rows.filter(_IS_FREE | ~_IS_FREE.any().over("axis", "benchmark"))
 
 

@@ -87,7 +87,8 @@ def list_flip_pairs(trials: pl.DataFrame, *, baseline: str, arms: Sequence[str])
         paired with every draw of the other, and `draw` is the other's. A score of exactly one half is on neither side.
     """
     answers = trials.lazy().filter(pl.col("span") == "answer")
-    facts = answers.with_columns(pl.col("generation").fill_null(""))
+    # Names as categories: draws of millions of items are counted and joined by number and not by text.
+    facts = answers.with_columns(pl.col("generation").fill_null(""), pl.col(*_UNIT, "outcome").cast(_NAME))
     by_arm = {
         arm: facts.filter(pl.col("arm") == arm).select(_READ).collect() for arm in dict.fromkeys((baseline, *arms))
     }

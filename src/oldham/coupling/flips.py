@@ -33,6 +33,8 @@ def loss_by_item(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDA
         yes-or-no scores it is (1 - u_before) u_after, u being the share of bad draws; part scores lose only what they
         lose. Loss one way minus loss the other way is the difference of the means.
     """
+    if _is_binary(before) and _is_binary(after):
+        return _mean_of_draws(before) * (1.0 - _mean_of_draws(after))
     loss = np.maximum(before[:, :, None] - after[:, None, :], 0.0)
     return _mean_of(np.nansum(loss, axis=(1, 2)), np.isfinite(loss).sum(axis=(1, 2)))
 
@@ -49,7 +51,11 @@ def noise_by_item(draws: NDArray[np.float64], *, deterministic: bool) -> NDArray
         is m/(m - 1) u (1 - u). An item with one draw is NaN, or 0 under greedy decoding.
     """
     finished = np.isfinite(draws).sum(axis=1)
-    loss = np.nansum(np.maximum(draws[:, :, None] - draws[:, None, :], 0.0), axis=(1, 2))
+    if _is_binary(draws):
+        good = np.nansum(draws, axis=1)
+        loss = good * (finished - good)
+    else:
+        loss = np.nansum(np.maximum(draws[:, :, None] - draws[:, None, :], 0.0), axis=(1, 2))
     noise = _mean_of(loss, finished * (finished - 1))
     noise[(finished == 1) & deterministic] = 0.0
     return noise
@@ -128,6 +134,15 @@ def spread_single_draws(rows: pl.DataFrame, others: pl.DataFrame, unit: Sequence
     single = rows.filter(is_single).join(there, on=list(unit), how="left")
     numbered = single.with_columns(pl.coalesce("other draw", "draw").alias("draw")).drop("other draw")
     return pl.concat([rows.filter(~is_single), numbered])
+
+
+def _is_binary(draws: NDArray[np.float64]) -> bool:
+    """Whether every score is 0 or 1: pairs of draws then need not be made, which is felt with millions of them."""
+    return bool(((draws == 0) | (draws == 1) | np.isnan(draws)).all())
+
+
+def _mean_of_draws(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _mean_of(np.nansum(draws, axis=1), np.isfinite(draws).sum(axis=1))
 
 
 def _mean_of(totals: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:

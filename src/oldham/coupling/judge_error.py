@@ -184,20 +184,25 @@ def read_verdicts(trials: pl.DataFrame) -> dict[tuple[str, str, str, str], Readi
         By axis, benchmark, span and arm. Judges are those of rows with a score, or of any row where none has one. An
         arm thinks if most of its rows whose thinking state is known have one other than `none`.
     """
-    scored = pl.col("score").is_not_null()
-    state = pl.col("thinking_state").drop_nulls()
-    grouped = trials.group_by(*_KEY).agg(
+    told = (
+        pl.col("score").is_not_null().alias("scored"),
+        (pl.col("thinking_state") != str(ThinkingState.NONE)).alias("thinks"),
+    )
+    # Equal rows are counted first: lists of who judged are then made of a few, and not of millions.
+    kinds = trials.lazy().group_by(*_KEY, "judge", "judge_fingerprint", *told).agg(pl.len().alias("n")).collect()
+    scored, n = pl.col("scored"), pl.col("n")
+    grouped = kinds.group_by(*_KEY).agg(
         pl.col("judge").filter(scored).drop_nulls().unique().sort().alias("judges"),
         pl.col("judge").drop_nulls().unique().sort().alias("any"),
         (pl.col("judge").is_null() & scored).any().alias("untold"),
         pl.col("judge_fingerprint").drop_nulls().unique().sort().alias("fingerprints"),
-        (state != str(ThinkingState.NONE)).mean().alias("thinking"),
+        (n.filter(pl.col("thinks")).sum() / n.filter(pl.col("thinks").is_not_null()).sum()).alias("thinking"),
     )
     return {
         tuple(row[name] for name in _KEY): Reading(
             judges=() if row["untold"] else tuple(row["judges"] or row["any"]),
             fingerprints=tuple(row["fingerprints"]),
-            thinks=None if row["thinking"] is None else row["thinking"] > _HALF,
+            thinks=None if math.isnan(row["thinking"]) else row["thinking"] > _HALF,
         )
         for row in grouped.iter_rows(named=True)
     }

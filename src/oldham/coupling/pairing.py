@@ -150,9 +150,8 @@ def tidy_trials(observations: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
             place=f"benchmark {row['benchmark']}",
             remedy="Number repeated samples in a `draw` column and leave one verdict for each.",
         )
-    judges = filled.group_by("axis", "benchmark", "span", maintain_order=True).agg(
-        pl.col("judge").drop_nulls().unique()
-    )
+    spoke = filled.lazy().select("axis", "benchmark", "span", "judge").unique().collect()
+    judges = spoke.group_by("axis", "benchmark", "span").agg(pl.col("judge").drop_nulls())
     if filled["stages"].null_count() < filled.height:
         # Whoever looked for stages in a trace is heard, also where another judge's verdict on it counts.
         filled = filled.with_columns(pl.col("stages").drop_nulls().first().over(_TRIAL))
@@ -194,10 +193,14 @@ def build_blocks(trials: pl.DataFrame, arms: tuple[str, ...]) -> list[Block]:
         depends on the order of rows.
     """
     order = {str(axis): i for i, axis in enumerate(Axis)}
-    read = trials.select(*_TRIAL, "cluster", "score")
-    groups = read.partition_by("axis", "benchmark", "span", as_dict=True, include_key=False)
-    keys = sorted(groups, key=lambda key: (order[key[0]], key[1], key[2]))
-    return [_block(str(axis), str(bench), str(span), groups[axis, bench, span], arms) for axis, bench, span in keys]
+    read = trials.lazy().select(*_TRIAL, "cluster", "score")
+    found = read.select("axis", "benchmark", "span").unique().collect().rows()
+    blocks = []
+    for axis, benchmark, span in sorted(found, key=lambda key: (order[key[0]], key[1], key[2])):
+        # One at a time, not a table cut into all of them: that would hold every row twice.
+        rows = read.filter(axis=axis, benchmark=benchmark, span=span).collect()
+        blocks.append(_block(axis, benchmark, span, rows, arms))
+    return blocks
 
 
 def _block(axis: str, benchmark: str, span: str, rows: pl.DataFrame, arms: tuple[str, ...]) -> Block:

@@ -149,6 +149,11 @@ def fit_angles(
     """
     rows, arms = across.shape
     theta = np.full(rows, np.nan)
+    if arms == 1:
+        # The line through one point goes through it, whatever the errors.
+        known = np.maximum(np.abs(across[:, 0]), np.abs(up[:, 0])) > ZERO
+        theta[known] = wrap_line(np.degrees(np.arctan2(up[known, 0], across[known, 0])))
+        return theta
     step = max(1, _CHUNK // max(_GRID, arms))
     for start in range(0, rows, step):
         part = slice(start, start + step)

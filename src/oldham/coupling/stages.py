@@ -73,8 +73,10 @@ def build_stages(trials: pl.DataFrame, arms: Sequence[str]) -> list[StageTable]:
     Returns:
         By axis, then arm; arms without a trace verdict have no table.
     """
-    trials = trials.with_columns(pl.col("judge").fill_null("unnamed judge"))
     is_trace = pl.col("span") == "trace"
+    if not trials.select(is_trace.any()).item():
+        return []
+    trials = trials.with_columns(pl.col("judge").fill_null("unnamed judge"))
     # A judge that looks for stages finds some somewhere; where it found none, its column may be empty or null.
     looks = is_trace & pl.col("stages").is_not_null().any().over("axis", "judge", "span")
     marked = trials.with_columns(looks.alias("looks"))
