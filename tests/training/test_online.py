@@ -56,8 +56,14 @@ def log_of(run_dir: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("cls", [GRPOSettings, RLOOSettings])
 def test_the_model_learns_what_pays(told: Callable[..., Any], tmp_path: Path, cls: Any) -> None:
-    run_training(told(cls, steps=40, batch_size=16, learning_rate=2e-2), tmp_path / "run")
+    settings = told(cls, steps=40, batch_size=16, learning_rate=2e-2)
+    result = run_training(settings, tmp_path / "run")
     log = log_of(tmp_path / "run")
+    assert result.rewards == {row["step"]: row["reward"] for row in log if "reward" in row}
+    assert list(result.rewards) == [5, 10, 15, 20, 25, 30, 35, 40]
+    again = run_training(settings, tmp_path / "run")
+    assert again.reused
+    assert again.rewards == result.rewards
     assert log[-1]["reward"] > log[0]["reward"] + 0.2
     lengths = [row["completions/mean_length"] for row in log]
     assert lengths[-1] < lengths[0]

@@ -104,6 +104,9 @@ def _tell(result: TrainingResult) -> None:
         err.print("Everything was there already; nothing was trained.")
     if result.stopped is not None:
         err.print(result.stopped, soft_wrap=True)
+    if result.rewards:
+        curve = ", ".join(f"{reward:.2f} by step {step}" for step, reward in result.rewards.items())
+        out.print(f"Mean reward of what was sampled: {curve}", soft_wrap=True)
     for step in result.doses:
         out.print(f"{step} steps: {result.model_at(step)}", soft_wrap=True)
 

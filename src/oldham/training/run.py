@@ -65,6 +65,8 @@ class TrainingResult:
     """The doses are whole models, not adapters."""
     loss: float | None
     """Last logged loss, nats a token."""
+    rewards: dict[int, float]
+    """The learning curve: mean reward of what was sampled since the step before, by step; empty without rewards."""
     stopped: str | None
     """Why training stopped before its last step; None when it did not."""
     reused: bool
@@ -240,7 +242,8 @@ def _result(
 ) -> TrainingResult:
     doses = kept_doses(run_dir)
     whole = any((folder / "config.json").is_file() for folder in doses.values())
-    return TrainingResult(run_dir, doses, settings.model, whole, _last_loss(log), stopped, reused)
+    rewards = {int(row["step"]): float(row["reward"]) for row in log if "reward" in row}
+    return TrainingResult(run_dir, doses, settings.model, whole, _last_loss(log), rewards, stopped, reused)
 
 
 def _examples(settings: TrainingSettings, run_dir: Path, note: Callable[[str], None]) -> list[TrainingExample]:
