@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import adapters
-import coupling
 import generation
 import packed
 import passes
 import study
-import training
 from timing import machine
+
+import coupling
+import training
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,9 @@ from scipy.special import ndtr
 from oldham.coupling.bootstrap import resample_means
 
 if TYPE_CHECKING:
-    from conftest import Simulate, Studies
+    from simulated_changes import Studies
+
+    from conftest import Simulate
 
 pytestmark = pytest.mark.thorough
 
