@@ -48,7 +48,8 @@ def main() -> None:
     for (first, second), items, kinds, p in zip(pairs, by_item, by_kind, adjusted, strict=True):
         effect, flips, other = items.effects[0], items.flips[0], kinds.effects[0]
         print(
-            f"{first} -> {second}: {told(effect)}, p {p_value(p)} (Holm over {len(pairs)} pairs, {effect.n_items} items); "
+            f"{first} -> {second}: {told(effect)}, p {p_value(p)} "
+            f"(Holm over {len(pairs)} pairs, {effect.n_items} items); "
             f"good became bad {100 * flips.risk:.1f}%, bad became good {100 * flips.defence:.1f}%; "
             f"by kind of request {told(other)}, p {p_value(other.p_value)} ({other.n_clusters} kinds)"
         )
