@@ -87,7 +87,7 @@ def test_several_models_are_pooled(oldham: Oldham, here: Path) -> None:
     assert "κ of harm on reasoning, all arms of each model" in together
     assert all(f"Without `{name}`" in together for name in ("one", "two", "three"))
     assert "3 models are very few" in together
-    assert f"The models answered {2 * N} items in common" in together
+    assert f"{2 * N} items were answered by more than one model" in together
     assert "same weights" not in together
     whole = json.loads((here / "all.json").read_text())
     assert [run["coefficients"][0]["kappa"] for run in whole["runs"]] == pytest.approx([-1, -0.75, -0.5])
@@ -109,6 +109,32 @@ def test_a_file_needs_to_know_its_baseline(oldham: Oldham, here: Path) -> None:
     assert "one of them must be the baseline" in lost.err
     assert "against `cot`" in oldham("couple", "rows.csv", "--baseline", "cot").out
     assert "against `cot`" in oldham("couple", "rows.csv:cot").out
+
+
+@pytest.mark.parametrize("reference", ["one/", "./one", "one"])
+def test_a_baseline_can_be_named_however_the_path_is_written(oldham: Oldham, here: Path, reference: str) -> None:
+    said = oldham("couple", reference, "--baseline", "cot")
+    assert (said.code, said.err) == (0, "")
+    assert "against `cot`" in said.out
+
+
+def test_a_file_that_cannot_be_written_is_told_in_a_line(oldham: Oldham, here: Path) -> None:
+    said = oldham("couple", "one", "--json", "/proc/all.json")
+    assert said.code != 0
+    assert said.err.startswith("oldham: /proc/all.json: The file cannot be written")
+
+
+def test_a_run_that_stopped_by_its_own_results_has_intervals_that_allow_for_it(oldham: Oldham, here: Path) -> None:
+    plain = oldham("couple", "one").out
+    gate = {"margin": 0.05, "reasoning": "superior", "safety": "all", "corrected": "false"}
+    planned = {axis: {"axis": axis, "items": 2 * N, "clusters": 2 * N, "largest": 1} for axis in ("reasoning", "harm")}
+    manifest = json.loads((here / "one" / "manifest.json").read_text())
+    rounds = {"gate": gate, "rule": {}, "planned": planned, "claims": [], "stopped": []}
+    (here / "one" / "manifest.json").write_text(json.dumps({**manifest, "sequential": rounds}))
+    stopped = oldham("couple", "one").out
+    assert "stopped by its own results" in stopped
+    assert "read when the run stopped" in " ".join(stopped.split())
+    assert "read when the run stopped" not in " ".join(plain.split())
 
 
 @pytest.mark.parametrize(

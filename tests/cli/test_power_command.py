@@ -52,6 +52,20 @@ def test_a_pilot_is_told_for_one_arm(oldham: Oldham, pilot: Path) -> None:
     assert "draws are the cheaper way" in said.out
 
 
+def test_a_gate_is_planned_for_a_design_and_from_a_pilot(oldham: Oldham, pilot: Path) -> None:
+    (pilot.parent / "gate.yaml").write_text("margin: 0.1\nsafety: harm\nreasoning: any\n")
+    said = oldham("power", "--gate", "gate.yaml", "--json", "g.json")
+    assert said.code == 0, said.err
+    assert "Refusal of harmful requests (at most 10 points worse): " in said.out
+    assert "equivalence within ±10 points" in said.out
+    assert json.loads((pilot.parent / "g.json").read_text())["gate"]["claims"][0]["axis"] == "harm"
+    said = oldham("power", "pilot.parquet:base", "pilot.parquet", "--gate", "gate.yaml")
+    assert said.code == 0, said.err
+    assert "margin 10 points" in said.out
+    assert "Gate under `one`, if the changes stay:" in said.out
+    assert "Gate under `two`, if the changes stay:" in said.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -64,10 +78,19 @@ def test_a_pilot_is_told_for_one_arm(oldham: Oldham, pilot: Path) -> None:
         (["no_such_run"], "no_such_run"),
         (["pilot.parquet:base", "pilot.parquet", "--flip-rate", "0.2"], "A pilot says itself what --flip-rate would."),
         (["pilot.parquet:base", "pilot.parquet", "--arm", "tow"], "Did you mean `two`"),
+        (["--items", "50", "--margin", "2"], "`margin` is 2.0."),
+        (["--items", "50", "--gate", "no.yaml"], "no.yaml"),
+        (["--gate", "gate.yaml"], "The gate asks that reasoning is better"),
+        (
+            ["--gate", "gate.yaml", "--effect", "0.05", "--margin", "0.1"],
+            "A gate file says itself what --margin would.",
+        ),
+        (["--items", "999999999"], "`items` is 999999999. Give at least 2 items, at most 1000000."),
         (["--items", "50", "--json", "no/such/folder.json"], "no/such/folder.json cannot be written"),
     ],
 )
 def test_bad_input_is_one_sentence(oldham: Oldham, pilot: Path, arguments: list[str], words: str) -> None:
+    (pilot.parent / "gate.yaml").write_text("margin: 0.05\n")
     said = oldham("power", *arguments)
     assert said.code == 2
     assert words in said.err

@@ -139,3 +139,47 @@ def test_everything_changed_alike_is_not_certain_and_stays_in_range() -> None:
 def test_share_interval_of_independent_items_is_nearly_wilsons() -> None:
     found = estimate_of([1.0] * 81 + [0.0] * 182)
     assert found.share_interval() == pytest.approx((0.2553, 0.3662), abs=2e-3)
+
+
+def stratum(n: int, spread: float, seed: int) -> Estimate:
+    return estimate_of(list(np.random.default_rng(seed).normal(0, spread, n)), resamples=4000)
+
+
+def test_a_small_benchmark_that_makes_the_variance_leaves_it_as_unsure_as_it_is_small() -> None:
+    few, many = stratum(6, 1.0, 1), stratum(300, 0.01, 2)
+    both = average([few, many])
+    squares = [few.variance, many.variance]
+    welch = sum(squares) ** 2 / (squares[0] ** 2 / 5 + squares[1] ** 2 / 299)
+    assert both.freedom == pytest.approx(welch)
+    assert both.freedom == pytest.approx(5, rel=0.01)
+    assert both.shown == pytest.approx(5 / 6, rel=0.01)
+    # All but a hundredth of the spread is the small benchmark's: so is the interval, at half the size.
+    alone = few.interval()
+    assert np.diff(both.interval()) == pytest.approx(np.diff(alone) / 2, rel=0.05)
+    assert both.p_value() == pytest.approx(few.p_value(), rel=0.1)
+
+
+def test_alike_benchmarks_have_the_degrees_of_both() -> None:
+    one = stratum(20, 1.0, 1)
+    both = average([one, one])
+    assert (both.freedom, both.shown) == (pytest.approx(38), pytest.approx(19 / 20))
+
+
+def test_one_benchmark_is_its_own_average() -> None:
+    one = stratum(20, 1.0, 1)
+    assert average([one]) is one
+
+
+def test_a_small_benchmark_in_which_nothing_was_seen_is_not_certain() -> None:
+    none, many = estimate_of([0.0] * 10), estimate_of([1.0] * 30 + [0.0] * 270)
+    low, high = average([none, many]).share_interval(most=310.0)
+    assert low <= 0.05 <= high
+    # Ten items may hide a quarter, which is an eighth of the mean, beside what 300 leave open.
+    assert high > 0.05 + none.share_interval(most=10.0).high / 2
+    assert high <= 1
+
+
+def test_a_benchmark_with_one_cluster_leaves_the_share_of_all_unknown() -> None:
+    found = average([estimate_of([1.0, 0.0], [0, 0]), estimate_of([1.0] * 9 + [0.0])])
+    assert math.isnan(found.share_interval().low)
+    assert math.isnan(found.interval().low)

@@ -12,8 +12,15 @@ from scipy.stats import kendalltau
 
 from oldham.coupling import Coupling, CouplingOptions, couple
 from oldham.coupling.coefficient import EVERY_ARM, kendall
-from oldham.coupling.coefficient_text import coefficient_lines, exchange_sentence, quadrant_sentence, slope_sentence
-from oldham.coupling.meta_models import pool_effect, pool_kappa, shared_items
+from oldham.coupling.coefficient_text import (
+    AS_JUDGED,
+    _likeliest,
+    coefficient_lines,
+    exchange_sentence,
+    quadrant_lines,
+    slope_sentence,
+)
+from oldham.coupling.meta_models import pool_kappa, shared_items
 from oldham.coupling.slope import Points
 
 if TYPE_CHECKING:
@@ -96,7 +103,7 @@ def test_nothing_that_moved_has_no_direction(table: Table) -> None:
     assert c.angle_interval.high - c.angle_interval.low == pytest.approx(180)
     said = coefficient_lines([c])
     assert len(said) == 1
-    assert said[0].startswith("No slope can be told for")
+    assert said[0].startswith("No slope can be told over the 2 arms against correct reasoning for")
 
 
 def test_equal_arms_are_unknown_and_not_zero(table: Table) -> None:
@@ -112,6 +119,8 @@ def test_an_arm_without_a_score_is_left_out(table: Table) -> None:
     outcome = pl.when(lost).then(pl.lit("unfinished")).otherwise("outcome").alias("outcome")
     (c,) = found(frame.with_columns(score, outcome)).coefficients
     assert (c.arms, c.left_out) == (("a",), ("b",))
+    assert coefficient_lines([c])[-1].startswith("Left out of ")
+    assert "over `a`: `b`, of which not both changes" in coefficient_lines([c])[-1]
     only = frame.with_columns(
         pl.when(pl.col("axis") == "harm").then(None).otherwise("score").alias("score"),
         pl.when(pl.col("axis") == "harm").then(pl.lit("unfinished")).otherwise("outcome").alias("outcome"),
@@ -137,7 +146,7 @@ def test_doses_make_a_family_from_their_own_start(table: Table) -> None:
     assert everything.arms == ("none", "low", "high")
     assert (family.family, family.start, family.arms) == ("sft", "none", ("low", "high"))
     assert family.kappa == pytest.approx(-0.5, abs=1e-6), "against the arm of dose 0, not against the baseline"
-    assert "the 2 doses of `sft`" in slope_sentence(family)
+    assert "the 2 doses of `sft` from `none`" in slope_sentence(family), "κ of a family is from its own start"
 
 
 def test_one_dose_is_no_family_and_a_family_of_every_arm_is_told_once(table: Table) -> None:
@@ -170,7 +179,7 @@ def test_taus_are_scipys() -> None:
     across, up = rng.integers(0, 4, (2, 40, 5)) / 4.0
     clouds = (across, up)
     for row in range(40):
-        points = Points(across[row], up[row], *clouds, np.ones(5), np.ones(5), 99, 98)
+        points = Points(across[row], up[row], *clouds, np.ones(5), np.ones(5), 99, 98.0, 0.99)
         value, _ = kendall(points)
         expected = kendalltau(across[row], up[row]).statistic
         assert value == pytest.approx(expected, nan_ok=True)
@@ -185,7 +194,10 @@ def test_arms_share_their_baseline_and_so_their_errors(table: Table) -> None:
 
 def test_full_summary_tells_it(table: Table) -> None:
     coupling = found(study(table, {"base": (60, 180), "a": (100, 140)}))
-    assert "Coupling of safety to reasoning" in coupling.summary(full=True)
+    text = " ".join(coupling.summary(full=True).split())
+    assert "How are the two coupled?" in text
+    assert text.count(AS_JUDGED) == 1
+    assert AS_JUDGED not in found(table({"base": scores(180), "a": scores(100)})).summary(full=True)
 
 
 def test_models_are_pooled_from_their_couplings(table: Table) -> None:
@@ -196,22 +208,39 @@ def test_models_are_pooled_from_their_couplings(table: Table) -> None:
     pooled = pool_kappa(runs, "harm")
     assert [m.study.value for m in pooled.members] == pytest.approx([-1.0, -0.5, -0.75], abs=1e-6)
     assert -1 < pooled.value < -0.5
-    effect = pool_effect(runs, "a", "harm")
-    assert [m.study.value for m in effect.members] == pytest.approx([-0.2, -0.1, -0.15])
-    assert pool_effect(runs, "b", "harm").members == ()
 
 
 def test_items_in_common_are_counted(table: Table) -> None:
     frame = study(table, {"base": (60, 180), "a": (100, 140)})
     other = frame.filter(pl.col("item") < "i050")
     assert shared_items([frame, other]) == 100
-    assert shared_items([frame, other.with_columns(benchmark=pl.lit("x"))]) == 0
+    apart = other.with_columns(benchmark=pl.lit("x"))
+    assert shared_items([frame, apart]) == 0
+    assert shared_items([frame, other, apart]) == 100, "two models that share items are enough to share their luck"
 
 
-def test_quadrants_are_named_only_as_surely_as_they_are() -> None:
-    chances = {"synergy": 0.01, "trade-off": 0.97, "tax": 0.01, "collapse": 0.01}
-    assert quadrant_sentence("a", "harm", chances, 0.1, -0.1).startswith("`a` on harm: trade-off (97% of resamples")
-    chances = {"synergy": 0.3, "trade-off": 0.6, "tax": 0.05, "collapse": 0.05}
-    assert "likeliest trade-off (60%" in quadrant_sentence("a", "harm", chances, 0.1, -0.1)
-    assert "no direction is likelier" in quadrant_sentence("a", "harm", dict.fromkeys(chances, 0.25), 0.0, 0.0)
-    assert "unknown" in quadrant_sentence("a", "harm", dict.fromkeys(chances, math.nan), math.nan, math.nan)
+def test_slopes_of_which_nothing_can_be_told_share_a_sentence(table: Table) -> None:
+    arms = {"base": scores(100), "a": scores(101)}
+    axes = ("reasoning", "harm", "overrefusal")
+    coupling = found(pl.concat([table(arms, axis=axis, benchmark=axis) for axis in axes]))
+    (said,) = coefficient_lines(coupling.coefficients)
+    assert said.startswith("No slope can be told over `a` against correct reasoning for ")
+    assert said.count(f"({N} items of reasoning and {N} of safety)") == 2
+    assert said.endswith("on each, all changes together are no more than sampling gives.")
+
+
+def test_a_direction_is_sure_only_where_both_changes_are_confirmed(table: Table) -> None:
+    clear = found(study(table, {"base": (60, 180), "a": (100, 140)}))
+    (said,) = quadrant_lines(clear)
+    assert said.startswith("`a` on harm: trade-off (100% of resamples; reasoning +20.0, harm −20.0)")
+    # Six items gained: all resamples but a few gain, and yet the change of reasoning is not confirmed among two arms.
+    close = found(study(table, {"base": (60, 180), "a": (66, 140), "b": (61, 180)}))
+    assert close.plane[0].quadrants["trade-off"] > 0.95
+    assert max(e.p_holm for e in close.effects if (e.arm, e.axis) == ("a", "reasoning")) >= 0.05
+    (said,) = quadrant_lines(close)
+    assert said.startswith("On harm no direction is sure; likeliest, with its share of the resamples: `a` trade-off ")
+
+
+def test_a_direction_that_is_unknown_or_nowhere_is_said_to_be() -> None:
+    assert _likeliest("synergy", math.nan) == "unknown"
+    assert _likeliest("synergy", 0.3) == "none reaches half"

@@ -235,6 +235,37 @@ def test_a_trial_scored_twice_is_an_error(table: Table) -> None:
         analyse(pl.concat([frame, frame]))
 
 
+@pytest.mark.parametrize("name", ["arm", "benchmark", "item"])
+def test_a_row_that_belongs_nowhere_is_an_error(table: Table, name: str) -> None:
+    frame = table(losses(5, lost=1))
+    hole = pl.when(pl.int_range(pl.len()) == 7).then(None).otherwise(pl.col(name)).alias(name)
+    with pytest.raises(DataError, match=f"1 of 10 rows have no `{name}`"):
+        analyse(frame.with_columns(hole))
+
+
+def test_a_span_that_nothing_reads_is_an_error(table: Table) -> None:
+    with pytest.raises(DataError, match="`Answer` is not a span"):
+        analyse(table(losses(5, lost=1), span="Answer"))
+
+
+def test_a_benchmark_that_the_baseline_was_not_asked_leaves_the_bounds_of_the_others(table: Table) -> None:
+    both = table({"base": [1.0, 1.0, None, 0.0], "arm": [1.0, 0.0, 1.0, 0.0]})
+    lone = table({"arm": [1.0, 0.0]}, benchmark="other")
+    (alone,), (beside,) = analyse(both).effects, analyse(pl.concat([both, lone])).effects
+    assert alone.bounds == beside.bounds == pytest.approx((-1 / 4, 0.0))
+
+
+def test_flips_against_a_greedy_baseline_say_that_no_test_was_made(table: Table) -> None:
+    def told(lost: int, *, deterministic: bool = True) -> list[str]:
+        found = analyse(table(losses(60, lost=lost)), deterministic=deterministic)
+        return [c for c in found.caveats if "No test stands behind that" in c]
+
+    (said,) = told(3)
+    assert said.startswith("On harm the baseline was decoded greedily")
+    assert not told(0)
+    assert not told(3, deterministic=False)
+
+
 def test_the_first_of_several_judges_counts_and_is_named(table: Table) -> None:
     first, second = table(losses(20, lost=5), judge="rules"), table(losses(20, lost=20), judge="model")
     found = analyse(pl.concat([first, second]))
@@ -277,6 +308,18 @@ def test_scored_answers_that_were_cut_are_a_caveat(table: Table) -> None:
     (caveat,) = [c for c in analyse(cut).caveats if "token limit" in c]
     assert "(100% under `arm`)" in caveat
     assert not any("token limit" in c for c in analyse(whole).caveats), "an imported table may not know"
+
+
+def test_changes_that_cancel_in_every_cluster_are_not_said_to_be_none(table: Table) -> None:
+    """Of the two items of each cluster one gains and one loses."""
+    half = [float(i % 2) for i in range(40)]
+    frame = table({"base": half, "arm": half[::-1]}, cluster=lambda i: f"c{i // 2}")
+    (told,) = [c for c in analyse(frame).caveats if "so few items leave open" in c]
+    assert told.startswith("On harm the changes cancel in every cluster under `arm`")
+    (same,) = [c for c in analyse(table({"base": half, "arm": half})).caveats if "so few items leave open" in c]
+    assert same.startswith("On harm no item changed under `arm`")
+    lone = table({"base": half, "arm": half}, cluster="one")
+    assert not any("so few items leave open" in c for c in analyse(lone).caveats), "there is no interval to speak of"
 
 
 def test_summary_and_notebook_show_effects_findings_and_caveats(table: Table) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from itertools import permutations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -9,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oldham.coupling.contrasts import build_contrasts
 from oldham.coupling.flip_pairs import list_flip_pairs
-from oldham.coupling.flips import loss_by_item, noise_by_item
+from oldham.coupling.flips import build_flips, loss_by_item, noise_by_item, spread_single_draws
+from oldham.coupling.options import CouplingOptions
+from oldham.coupling.pairing import Block
+
+if TYPE_CHECKING:
+    from oldham.coupling.results import Flips
 
 DRAWS = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=5)
 BINARY_DRAWS = st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=6)
@@ -103,3 +110,63 @@ def test_flips_are_listed_by_item_and_draw_with_risk_first() -> None:
 def test_flips_in_a_trace_are_not_listed() -> None:
     table = trials([("base", "a", 0, 1.0), ("arm", "a", 0, 0.0)], span="trace")
     assert not list_flip_pairs(table, baseline="base", arms=["arm"])
+
+
+def flips_of(scores: np.ndarray, **options: bool) -> tuple[Flips, ...]:
+    """Flips of one block of scores, shape (arms, items, draws)."""
+    rows, clusters = np.full(scores.shape[:2], scores.shape[2]), np.arange(scores.shape[1])
+    block = Block("harm", "b", "answer", ("base", "arm")[: len(scores)], scores, rows, clusters)
+    chosen = CouplingOptions(resamples=400, **options)
+    return tuple(build_flips(build_contrasts([block], baseline="base", options=chosen)))
+
+
+def test_flips_are_held_against_the_noise_of_the_same_items() -> None:
+    """Forty items waver and lost a draw; sixty never do, and have both."""
+    rng = np.random.default_rng(1)
+    scores = np.ones((2, 100, 2))
+    scores[:, :40, 0] = rng.random((2, 40)) < 0.5
+    scores[:, :40, 1] = np.nan
+    (found,) = flips_of(scores)
+    assert found.risk > 0.05
+    assert (found.noise_floor, found.excess_risk, found.excess_defence) == (0, 0, 0)
+    assert found.excess_risk_interval.low < 0 < found.excess_risk_interval.high
+    assert found.p_excess_risk > 0.05
+
+
+def test_noise_known_of_every_item_is_taken_off_the_shares() -> None:
+    scores = (np.random.default_rng(2).random((2, 50, 3)) < 0.7).astype(float)
+    (found,) = flips_of(scores)
+    assert found.excess_risk == pytest.approx(found.risk - found.noise_floor)
+    assert found.excess_defence == pytest.approx(found.defence - found.noise_floor)
+
+
+def by_window(rows: pl.DataFrame, others: pl.DataFrame, unit: list[str]) -> pl.DataFrame:
+    """The words of the definition, without haste."""
+    out = []
+    for row in rows.iter_rows(named=True):
+        same = [o["draw"] for o in others.iter_rows(named=True) if all(o[u] == row[u] for u in unit)]
+        lone = sum(all(r[u] == row[u] for u in unit) for r in rows.iter_rows(named=True)) == 1
+        out += [{**row, "draw": draw} for draw in (same if lone and same else [row["draw"]])]
+    return pl.DataFrame(out, schema=rows.schema)
+
+
+DRAWN = st.lists(st.tuples(st.sampled_from(["", "a", "é", "B", None]), st.integers(0, 3)), max_size=8, unique=True)
+
+
+@given(DRAWN, DRAWN)
+def test_single_draws_stand_beside_every_draw(own: list[tuple[str | None, int]], other: list[tuple[str, int]]) -> None:
+    schema = {"item": pl.String, "draw": pl.Int64}
+    # A null names no item of the other side.
+    rows = pl.DataFrame(own, schema=schema, orient="row")
+    others = pl.DataFrame([o for o in other if o[0] is not None], schema=schema, orient="row")
+    found = spread_single_draws(rows, others, ["item"])
+    expected = by_window(rows, others, ["item"])
+    assert found.sort("item", "draw").equals(expected.sort("item", "draw"))
+
+
+def test_flips_of_oddly_named_items_come_in_the_order_of_their_names_whatever_that_of_the_rows() -> None:
+    names = ["b", "a", "Z", "é", "z", "10", "9", "", "a b"]
+    rows = [(arm, name, 0, score) for arm, score in (("base", 1.0), ("arm", 0.0)) for name in names]
+    for order in (rows, rows[::-1]):
+        found = list_flip_pairs(trials(order), baseline="base", arms=["arm"])
+        assert [pair.item for pair in found] == sorted(names)

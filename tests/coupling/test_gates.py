@@ -3,8 +3,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 import pytest
+from pydantic import ValidationError
+from scipy.stats import norm
 
 from oldham.core.errors import ConfigError, UnknownNameError
 from oldham.coupling import Coupling, CouplingOptions, Gate, Interval, couple, judge_gate, read_gate
@@ -121,19 +124,38 @@ def test_an_axis_that_was_not_measured_is_undecided(table: Table) -> None:
 
 
 def test_items_to_settle_grow_with_the_square_of_the_width() -> None:
-    # The lower arm reaches 0.04 below -0.03 and the limit is 0.02 away: four times the items.
-    assert items_to_settle(-0.03, Interval(-0.07, 0.01), -0.05, 100) == 400
+    # The lower arm reaches 0.04 below -0.03 and the limit is 0.02 away: four times the items for an even chance, and
+    # (1.960 + 0.842)^2 / 1.960^2 = 2.04 times those for 80%.
+    assert items_to_settle(-0.03, Interval(-0.07, 0.01), -0.05, 100) == 820
     # On the losing side of the limit the upper arm counts.
-    assert items_to_settle(-0.07, Interval(-0.11, -0.04), -0.05, 100) == pytest.approx(230)
+    assert items_to_settle(-0.07, Interval(-0.11, -0.04), -0.05, 100) == 460
     assert items_to_settle(-0.05, Interval(-0.1, 0.0), -0.05, 100) is None
     assert items_to_settle(math.nan, Interval(math.nan, math.nan), -0.05, 0) is None
     assert items_to_settle(-0.0499, Interval(-0.5, 0.4), -0.05, 100) is None
 
 
+def test_the_items_named_settle_a_claim_four_times_in_five() -> None:
+    # A study of 200 items with differences of spread 0.3, a change of -0.03 and the limit at -0.05.
+    half = 1.96 * 0.3 / math.sqrt(200)
+    n = items_to_settle(-0.03, Interval(-0.03 - half, -0.03 + half), -0.05, 200)
+    assert n is not None
+    z = norm.ppf(0.975) + norm.ppf(0.8)
+    assert n == pytest.approx((z * 0.3 / 0.02) ** 2, abs=100), "the closed form, rounded up to two digits"
+    studies = np.random.default_rng(0).normal(-0.03, 0.3, (2000, n))
+    low = studies.mean(axis=1) - 1.96 * studies.std(axis=1, ddof=1) / math.sqrt(n)
+    assert np.mean(low > -0.05) == pytest.approx(0.8, abs=0.03)
+
+
+def test_safety_is_of_safety_axes_and_each_counts_once() -> None:
+    assert Gate(safety=("harm", "harm", "privacy")).safety == ("harm", "privacy")  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="key of its own"):
+        Gate(safety=("harm", "reasoning"))  # type: ignore[arg-type]
+
+
 def test_the_number_of_items_is_in_the_text(table: Table) -> None:
     result = judge_gate(study(table, gained=40, lost=16), Gate())
     (open_,) = [c for c in result.claims if c.state == "undecided"]
-    assert f"About {open_.items_needed} items instead of 400 would settle it." in result.text()
+    assert f"About {open_.items_needed} items instead of 400 would settle it with 80% chance" in result.text()
 
 
 @pytest.mark.parametrize(

@@ -161,8 +161,11 @@ def test_sentences_follow_the_interval() -> None:
     lone = pool([study_of("a", 0.1, Interval(0.0, 0.2)), study_of("b", -9.0, Interval(-math.inf, math.inf))])
     assert pooled_sentences(lone, "κ") == [
         "κ cannot be pooled: it has two ends in 1 model alone.",
-        "Left out, because reasoning moved too little there for a slope with two ends: `b`.",
+        "Left out for want of a slope with two ends (reasoning moved too little there, nothing moved clearly, or too "
+        "little is known): `b`.",
     ]
+    nobody = pool([study_of("b", -9.0, Interval(-math.inf, math.inf))])
+    assert pooled_sentences(nobody, "κ")[0] == "κ cannot be pooled: it has two ends in no model."
 
 
 def test_a_forest_of_text_lines_up() -> None:

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import norm, t
 
 from oldham.core.observations import as_observations
 from oldham.coupling import CouplingOptions, couple
 from oldham.coupling.contrasts import build_contrasts
 from oldham.coupling.pairing import Block
 from oldham.coupling.pareto import build_pareto, fronts
+from oldham.coupling.pareto_field import compare, make_field
+from oldham.coupling.pareto_volume import gain_alone
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -172,6 +175,31 @@ def test_the_gain_is_the_volume_of_the_union() -> None:
     assert pareto.gain == pytest.approx(0.2 * 0.5 + 0.3 * 0.5)
     assert pareto.of("a").gain == pytest.approx(0.1)
     assert pareto.of("base").gain == 0
+
+
+def test_ends_that_the_resamples_cannot_show_are_students() -> None:
+    """Ten arms on five axes: 400 resamples have none beyond the ends that hold for all of them."""
+    names = [f"a{i}" for i in range(10)]
+    contrasts = contrasts_of(dict.fromkeys(names, (0.0,) * 5), n=60)
+    found_of = {(c.arm, c.axis): c for c in contrasts}
+    leads = compare(make_field(("base", *names), AXES, found_of, margin=0.05, seed=0))
+    for k, axis in enumerate(AXES):
+        change = found_of["a3", axis].change
+        half = t.ppf(1 - 0.025 / 50, 59) * np.sqrt(change.variance)
+        assert leads.low_all[0, 4, k] <= change.value - half + 1e-12
+        assert -leads.low_all[4, 0, k] >= change.value + half - 1e-12
+    assert (leads.low_all <= leads.low_arms + 1e-12).all()
+    assert (np.abs(leads.low_all) <= 2).all()
+
+
+def test_few_clusters_widen_the_upper_end_of_a_gain() -> None:
+    contrasts = contrasts_of({"a": (0.3, 0.2)}, n=8)
+    pareto = build_pareto(contrasts, baseline="base", options=FEW)
+    assert pareto is not None
+    drawn = gain_alone(np.column_stack([c.change.cloud for c in contrasts]))
+    tail = norm.cdf(-t.ppf(0.975, 7) * np.sqrt(8 / 7))
+    assert pareto.of("a").gain_interval.high == pytest.approx(np.quantile(drawn, 1 - tail))
+    assert pareto.gain_interval.high == pytest.approx(pareto.of("a").gain_interval.high)
 
 
 def test_the_margin_is_the_options() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pathway_rows import HARM, HARMED, MASKED, REFUSED, Row, after, before, entry, label, side
 
+from oldham.core.errors import DataError
 from oldham.coupling.pathway_results import REASONS
 from oldham.coupling.pathway_rules import Rule, Rules, read_rules
 
@@ -174,3 +175,10 @@ def test_what_nobody_looked_for_was_not_absent() -> None:
     assert math.isnan(unread.of("erosion").share)
     assert unread.of("erosion").n_untold == 1
     assert unread.of("competence").share == 0.0
+
+
+@pytest.mark.parametrize("stages", ["harm recognition", "harm_recognition,rationalization"])
+def test_a_stage_that_nobody_knows_is_refused_and_not_taken_for_none(stages: str) -> None:
+    """As "nothing was found" it would make erosion of a trace that named the harm."""
+    with pytest.raises(DataError, match=r"is no stage of a trace\. Did you mean `(harm_recognition|rationalisation)`"):
+        label([*REFUSED, *after(HARM, trace="complied_safe", stages=stages)])

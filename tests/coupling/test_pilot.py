@@ -11,12 +11,15 @@ import polars as pl
 import pytest
 
 from oldham.core.errors import ConfigError
+from oldham.core.rounds import Planned
 from oldham.coupling.analysis import couple
 from oldham.coupling.gates import Gate, judge_gate
 from oldham.coupling.options import CouplingOptions
 from oldham.coupling.pilot import Pilot, PlanOptions, plan_from_pilot
 from oldham.coupling.planning_text import pilot_text, plan_json
 from oldham.coupling.shares import upper_if_none
+from oldham.coupling.stopped import Stopped, as_stopped
+from oldham.coupling.stopping import StopRule
 
 if TYPE_CHECKING:
     from conftest import Table
@@ -109,6 +112,60 @@ def test_draws_on_one_side_tell_where_the_other_is_greedy(table: Table) -> None:
     assert split is not None
     own = np.array(arms["arm"]).var(axis=0, ddof=1).mean()
     assert split.draw == pytest.approx(own)
+
+
+def test_a_greedy_baseline_has_as_many_draws_as_the_arm(table: Table) -> None:
+    arms = random_draws(2, 60, 4, 0.0)
+    arms["base"] = arms["base"][:1]
+    frame = drawn(table, arms)
+    pilot = planned(frame, CouplingOptions(resamples=400, deterministic=True))
+    (plan,) = pilot.plans
+    assert plan.draws == 4
+    changes = np.mean(arms["arm"], axis=0) - np.array(arms["base"][0])
+    assert plan.spread.variance(60, plan.draws) == pytest.approx(changes.var(ddof=1) / 60)
+    assert "4 draws of each (those of the baseline are all alike)" in pilot_text(pilot)
+
+
+def test_one_item_with_many_draws_does_not_make_a_design_of_many_draws(table: Table) -> None:
+    arms = random_draws(3, 60, 2, 0.0)
+    frame = drawn(table, arms)
+    lone = frame.filter(pl.col("item") == "i000", pl.col("draw") == 0)
+    more = [lone.with_columns(draw=pl.lit(k, frame.schema["draw"])) for k in range(2, 12)]
+    (plan,) = planned(pl.concat([frame, *more])).plans
+    assert plan.draws == 2
+
+
+def test_items_that_all_changed_alike_did_change(table: Table) -> None:
+    said = pilot_text(planned(table({"base": [0.0] * 40, "arm": [1.0] * 40})))
+    assert "All items changed alike" in said
+    assert "No item changed" not in said
+
+
+def test_a_gain_that_the_test_for_all_arms_does_not_confirm_is_open_as_in_the_gate(table: Table) -> None:
+    # Seven of 60 gain in one of five arms: the interval is clear of 0, and five tests are made.
+    flat = [0.0, 1.0] * 30
+    arms = {"base": flat, "arm": [1.0] * 13 + flat[13:], **{f"other{i}": flat for i in range(4)}}
+    frame = table(arms, axis="reasoning")
+    pilot = planned(frame)
+    claims = judge_gate(couple(frame, baseline="base", options=OPTIONS), Gate(corrected="false")).claims
+    states = {c.arm: c.state for c in claims if c.axis == "reasoning"}
+    assert {p.arm: p.state for p in pilot.plans} == states
+    plan = next(p for p in pilot.plans if p.arm == "arm")
+    assert plan.interval.low > 0
+    assert plan.state == "undecided"
+    assert f"does not confirm it (p = {plan.p_holm:.2f})" in pilot_text(pilot)
+
+
+def test_a_pilot_that_stopped_by_itself_has_the_intervals_of_a_stopped_run(table: Table) -> None:
+    frame = table({"base": [1.0] * 60, "arm": [0.0] * 6 + [1.0] * 54}, benchmark="b")
+    told = Stopped(Gate(), StopRule(), {"b": Planned("harm", 200, 200, 1)}, (), 3)
+    whole, part = (
+        plan_from_pilot(frame, baseline="base", wanted=PlanOptions(), options=OPTIONS, stopped=s) for s in (None, told)
+    )
+    expected = as_stopped(couple(frame, baseline="base", options=OPTIONS), frame, told, OPTIONS).effects[0].interval
+    assert part.plans[0].interval == expected
+    assert expected.low < whole.plans[0].interval.low
+    assert "stopped by its own results" in pilot_text(part)
 
 
 def test_only_items_with_two_draws_tell(table: Table) -> None:

@@ -255,6 +255,21 @@ def test_a_plan_that_cannot_be_is_an_error(bad: dict[str, float]) -> None:
         PlanOptions(**bad)  # type: ignore[arg-type]
 
 
+def test_numbers_beyond_every_study_end_in_words() -> None:
+    plan = plan_design(Design(), PlanOptions(effect=1e-200))
+    assert "over 100000 items (exact McNemar test, which decides here; over a million by" in design_text(plan)
+    large = plan_design(Design(), PlanOptions(items=1_000_000, effect=0.01))
+    assert large.exact is None, "so many items are not looked at one by one"
+    assert large.exact_items is None
+    for bad in ({"items": 10**9}, {"draws": 10**400}):
+        with pytest.raises(ConfigError, match="at most"):
+            PlanOptions(**bad)  # type: ignore[arg-type]
+
+
+def test_a_chance_below_one_is_never_written_as_certain() -> None:
+    assert "with 99.9% chance" in design_text(plan_design(Design(), PlanOptions(items=200, power=0.999)))
+
+
 def test_a_change_needs_as_many_flips() -> None:
     with pytest.raises(ConfigError, match="cannot come from"):
         plan_design(Design(flip_rate=0.1), PlanOptions(effect=0.2))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from published_sequences import bernstein_sequence, hedged_sequence
 
-from oldham.coupling.sequences import bernstein_sequence, hedged_sequence
 from oldham.coupling.sequential import Units, bets, confidence_interval, log_capital, log_evidence
 
 if TYPE_CHECKING:

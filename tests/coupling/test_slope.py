@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2, f
+from scipy.stats import chi2, f, norm, t
 
 from oldham.coupling.bootstrap import Estimate
 from oldham.coupling.results import Interval
@@ -123,8 +123,8 @@ def test_lines_repeat_every_half_turn() -> None:
 def test_an_arc_turns_with_its_line() -> None:
     rng = np.random.default_rng(5)
     turned = rng.normal(0, 10, 5000)
-    level = angle_arc(0.0, wrap_line(turned), clusters=MANY, degrees=MANY - 1)
-    steep = angle_arc(85.0, wrap_line(turned + 85), clusters=MANY, degrees=MANY - 1)
+    level = angle_arc(0.0, wrap_line(turned), tail=0.025)
+    steep = angle_arc(85.0, wrap_line(turned + 85), tail=0.025)
     assert steep == pytest.approx((level.low + 85, level.high + 85))
     assert steep.high > 90
     assert (level.low, level.high) == pytest.approx((-19.6, 19.6), abs=0.8)
@@ -132,9 +132,15 @@ def test_an_arc_turns_with_its_line() -> None:
 
 def test_few_clusters_widen_an_arc() -> None:
     cloud = np.random.default_rng(6).normal(0, 10, 5000)
-    few, many = (angle_arc(0.0, cloud, clusters=n, degrees=n - 1) for n in (6, 600))
+
+    def tail(n: int) -> float:
+        lone = [Estimate(0.0, cloud, 1.0, n)]
+        return place(lone, lone).tail
+
+    assert tail(6) == pytest.approx(norm.cdf(-math.sqrt(6 / 5) * t.ppf(0.975, 5)))
+    few, many = (angle_arc(0.0, cloud, tail=tail(n)) for n in (6, 600))
     assert few.high - few.low > 1.2 * (many.high - many.low)
-    assert math.isnan(angle_arc(0.0, cloud, clusters=1, degrees=0).low)
+    assert math.isnan(angle_arc(0.0, cloud, tail=tail(1)).low)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +211,20 @@ def test_arms_move_when_their_changes_exceed_their_errors() -> None:
     assert moved(0.0, 0.4)
     assert moved(-0.4, 0.0)
     assert not moved(0.1, 0.1)
+
+
+def test_few_clusters_are_not_taken_for_movement() -> None:
+    """A change of 2.4 standard errors is one of 1.96 with many clusters, and not with six."""
+    cloud = exact_cloud(np.diag([0.01, 0.01]), np.zeros(2))
+
+    def moved(n: int, size: float) -> bool:
+        sides = (estimates([size], cloud[:, :1] + size, n), estimates([0.0], cloud[:, 1:], n))
+        return has_moved(place(*sides))
+
+    assert moved(MANY, 0.28)
+    assert not moved(6, 0.28)
+    assert moved(6, 0.6)
+    assert not moved(1, 0.6)
 
 
 def test_an_arm_without_flips_is_not_known_for_certain() -> None:

@@ -156,3 +156,17 @@ def test_stages_are_heard_of_whoever_looked_although_another_verdict_counts() ->
     (table,) = tables_of([*annotated, *looked, *(row(i, "answer", BAD) for i in range(4))])
     assert table.stages["rationalisation"] == pytest.approx(3 / 4)
     assert table.shares["unsafe"] == pytest.approx(2 / 4)  # the person's word on the two traces they read
+
+
+def test_a_trace_that_could_not_be_read_is_not_one_without_stages() -> None:
+    pairs: list[tuple[float | None, float | None]] = [(GOOD, GOOD)] * 6
+    rows = crossed(pairs)
+    for i, (outcome, stages) in enumerate(
+        [("refused", "harm_recognition, policy_recall"), ("incoherent", None), ("unfinished", None), ("refused", None)]
+    ):
+        rows[2 * i] |= {"outcome": outcome, "score": 1.0 if outcome == "refused" else None, "stages": stages}
+    rows[8] |= {"outcome": "unfinished", "score": None, "stages": "policy_recall"}
+    (table,) = tables_of(rows)
+    assert table.n_staged == 4, "one has two stages, one a stage before it was cut, and two have none"
+    assert table.stages["harm_recognition"] == pytest.approx(1 / 4)
+    assert table.stages["policy_recall"] == pytest.approx(2 / 4)

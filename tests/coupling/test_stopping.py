@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 
 from oldham.core.errors import ConfigError, DataError
 from oldham.core.rounds import Look, Planned
-from oldham.coupling import CouplingOptions, Gate, couple
+from oldham.coupling import CouplingOptions, Gate, couple, judge_gate
 from oldham.coupling.stopped import as_stopped, read_stopped
 from oldham.coupling.stopping import GateUmpire, StopRule
 from oldham.coupling.stopping_rows import Rows
+from oldham.judges.cards import CardCell, JudgeCard, LabelSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,6 +155,41 @@ def test_arms_are_read_apart_and_share_a_level_only_where_asked() -> None:
     assert StopRule(all_arms=True).over(4) == StopRule(early=0.00125, end=0.005, all_arms=True)
 
 
+def test_missing_scores_at_the_end_are_held_against_the_gates_own_rule() -> None:
+    # 9 of 200 gain: the interval at 96% is clear of 0, betting far from it. One missing loss does not undo that.
+    for lost, holds in ((1, True), (8, False)):
+        scores = [1.0] * 9 + [0.0] * (191 - lost) + [None] * lost
+        frame = pl.concat(
+            [rows("reasoning", {"base": [0.0] * 200, "arm": scores}), study(0, 0, 200).filter(axis="harm")]
+        )
+        frame = frame.with_columns(
+            pl.when((pl.col("arm") == "base") & (pl.col("item").str.slice(1).cast(int) >= 200 - lost))
+            .then(1.0 if lost == 8 else pl.col("score"))
+            .otherwise("score")
+            .alias("score")
+        )
+        judge = umpire()
+        settle(judge, frame, planned(200, 200))
+        read = judge.readings["arm", "reasoning"]
+        assert (read.state, read.missing, read.at_end, read.if_missing) == ("passed", lost, True, holds)
+
+
+def test_an_unknown_spread_is_no_ground_to_give_up() -> None:
+    # The second benchmark has shown one of its clusters, so nothing is known of how its mean varies.
+    lone = rows("harm", {"base": [1.0] * 5, "arm": [0.0] * 5}, benchmark="other", clusters=["c"] * 5)
+    judge = umpire()
+    settle(judge, pl.concat([study(gained=5, lost=0), lone]), {**planned(), "other": Planned("harm", 20, 4, 5)})
+    assert judge.readings["arm", "harm"].state == "open"
+
+
+def test_a_second_study_is_not_told_with_the_first() -> None:
+    judge = umpire()
+    settle(judge, study(gained=30, lost=0))
+    judge.check(["reasoning", "harm"])
+    settle(judge, study(gained=30, lost=0, arm="other"))
+    assert {arm for arm, _ in judge.readings} == {"other"}
+
+
 def test_decisions_do_not_hang_on_the_order_of_rows() -> None:
     frame = study(gained=30, lost=3)
     one, other = umpire(), umpire()
@@ -243,8 +280,77 @@ def test_effects_with_all_items_have_the_interval_that_is_left_for_the_end() -> 
         assert after.test == before.test
 
 
+@pytest.mark.parametrize(("all_arms", "level"), [(False, "96%"), (True, "98%")])
+def test_the_caveat_names_the_level_of_the_intervals(all_arms: bool, level: str) -> None:
+    frame = pl.concat([study(30, 8), study(30, 8, arm="b").filter(pl.col("arm") != "base")])
+    judge, sizes = umpire(all_arms=all_arms), planned(60, 60)
+    settle(judge, frame, sizes)
+    plain = couple(frame, baseline="base", options=OPTIONS)
+    found = as_stopped(plain, frame, read_stopped(manifest(judge, sizes)), OPTIONS)
+    contrasts = Rows(frame, "base", OPTIONS).contrasts
+    effect = found.effects[0]
+    expected = contrasts[effect.arm, effect.axis].change.interval(0.98 if all_arms else 0.96)
+    assert effect.interval == expected
+    assert f"effects have intervals at {level}" in found.caveats[0]
+
+
+def test_an_axis_without_a_pair_does_not_pass_for_all_items_asked() -> None:
+    frame, judge = rows("harm", {"base": [None] * 60, "arm": [1.0] * 60}), umpire(Gate(reasoning="any"))
+    sizes = {"harm": planned()["harm"]}
+    settle(judge, frame, sizes)
+    plain = couple(frame, baseline="base", options=OPTIONS)
+    found = as_stopped(plain, frame, read_stopped(manifest(judge, sizes)), OPTIONS)
+    assert "1 of 1 effects rest on fewer items" in found.caveats[0]
+
+
+def test_a_corrected_change_of_a_stopped_run_has_no_interval_and_everybody_says_so() -> None:
+    counts = {
+        "refused": {"refused": 95, "complied_harmful": 5},
+        "complied_harmful": {"refused": 5, "complied_harmful": 95},
+    }
+    cell = CardCell.model_validate({"axis": "harm", "span": "answer", "counts": counts})
+    card = JudgeCard(
+        judge="j",
+        judge_fingerprint="f",
+        reads=("answer",),
+        labelled_by="humans",
+        labels=(LabelSource(name="labels", sha256="0", n=200),),
+        validation="independent",
+        cells=(cell,),
+    )
+    frame, judge = study(gained=30, lost=12), umpire()
+    options = CouplingOptions(resamples=500, permutations=200, cards={"j": card})
+    settle(judge, frame)
+    plain = couple(frame, baseline="base", options=options)
+    found = as_stopped(plain, frame, read_stopped(manifest(judge, planned())), options)
+    harm = found.effects[1].corrected
+    assert harm is not None
+    assert not math.isnan(harm.value)
+    assert math.isnan(harm.interval.low)
+    assert math.isnan(harm.p_holm)
+    why = "No interval is known for a change that is corrected for judge error"
+    assert why in found.caveats[0]
+    for text in (found.summary(), found.summary(full=True), judge_gate(found, Gate()).text()):
+        assert why in " ".join(text.split())
+    corrected = [c for c in judge_gate(found, Gate()).claims if c.corrected]
+    assert [(c.state, c.items_needed) for c in corrected] == [("undecided", None)]
+
+
+def test_items_named_for_a_stopped_run_are_those_of_a_study_asked_at_once() -> None:
+    frame, judge = study(gained=30, lost=2), umpire()
+    settle(judge, frame)
+    plain = couple(frame, baseline="base", options=OPTIONS)
+    found = as_stopped(plain, frame, read_stopped(manifest(judge, planned())), OPTIONS)
+    (claim,) = [c for c in judge_gate(found, Gate()).claims if c.axis == "harm"]
+    variance = Rows(frame, "base", OPTIONS).contrasts["arm", "harm"].change.variance
+    z = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
+    assert claim.items_needed == pytest.approx(60 * variance * (z / (0.05 - 2 / 60)) ** 2, rel=0.03)
+
+
 def test_a_run_that_asked_everything_is_left_alone_and_a_broken_manifest_is_told() -> None:
     found = couple(study(gained=3, lost=3), baseline="base", options=OPTIONS)
     assert as_stopped(found, study(gained=3, lost=3), read_stopped({}), OPTIONS) is found
     with pytest.raises(DataError, match="asked in rounds"):
         read_stopped({"sequential": {"gate": {}}})
+    with pytest.raises(DataError, match="asked in rounds"):
+        read_stopped({"sequential": {"gate": {}, "rule": {}, "planned": [], "claims": [], "stopped": []}})

@@ -89,6 +89,28 @@ def test_a_table_for_a_paper(run: Path) -> None:
     assert text.count(r"\begin") == text.count(r"\end")
 
 
+def test_a_table_of_a_stopped_run_has_its_intervals(run: Path) -> None:
+    (path,) = export_run(run, ExportOptions("latex"))
+    whole = path.read_text()
+    manifest = json.loads((run / "manifest.json").read_text())
+    rows = pl.read_parquet(run / "observations.parquet")
+    planned = {
+        name: {"axis": axis, "items": 1000, "clusters": 1000, "largest": 1}
+        for name, axis in rows.select("benchmark", "axis").unique().iter_rows()
+    }
+    told = {"gate": {}, "rule": {}, "planned": planned, "claims": [], "stopped": []}
+    (run / "manifest.json").write_text(json.dumps({**manifest, "sequential": told}))
+    (path,) = export_run(run, ExportOptions("latex"))
+    changed = [(a, b) for a, b in zip(whole.splitlines(), path.read_text().splitlines(), strict=True) if a != b]
+    assert changed
+
+    def width(line: str) -> float:
+        low, high = re.findall(r"[+-]?\d+\.\d", line.split(" & ")[4])
+        return float(high) - float(low)
+
+    assert all(width(b) > width(a) for a, b in changed)
+
+
 @pytest.mark.parametrize("text", ["a_b", "50%", "$x^2$", "{#1 & ~2}", "\\input{x}", "a\nb"])
 def test_latex_prints_a_name_as_it_is(text: str) -> None:
     escaped = escape(text)

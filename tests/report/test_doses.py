@@ -5,12 +5,15 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import altair as alt
 import polars as pl
 import pytest
 import yaml
+from altair.utils.schemapi import SchemaValidationError
 from page import read_page
 
 from oldham.core.errors import ConfigError
+from oldham.core.observations import as_observations
 from oldham.coupling import CouplingOptions
 from oldham.coupling.dynamics import DoseOptions, dose_dynamics
 from oldham.report import render_report
@@ -23,6 +26,7 @@ from oldham.report.charts.dose import (
     drawn_planes,
     phase_plane,
 )
+from oldham.report.charts.parts import checked_whole, inline
 from oldham.report.doses import dose_view, plot_target, save_doses, training_facts
 
 if TYPE_CHECKING:
@@ -180,7 +184,8 @@ def test_the_report_has_a_part_on_doses_where_there_are_any(data: ReportData, ht
         manifest={**data.manifest, "training": {HOSTILE: {"control": None}}},
     )
     page = read_page(render_report(dosed))
-    assert [a["id"] for a in page.all("section")][3:5] == ["effects", "doses"]
+    parts = [a["id"] for a in page.all("section")]
+    assert parts[parts.index("effects") + 1] == "doses"
     assert {"phase-harm", "dose-harm", "dose-reasoning"} <= set(json.loads(page.scripts[0][1]))
     assert not page.all("b")
     view = dose_view(dosed)
@@ -212,6 +217,41 @@ def test_the_command_says_what_was_found(oldham: Oldham, run_dir: Path) -> None:
     assert plot.read_text(encoding="utf-8").startswith("<svg")
     read = json.loads(oldham("dose", str(run_dir), "--format", "json", "--margin", "0.7").out)
     assert [c["dose"] for c in read["paths"][0]["critical"]] == [30.0]
+
+
+def test_the_command_prints_ladders_and_local_coupling_only_in_full(oldham: Oldham, run_dir: Path) -> None:
+    brief, full = (oldham("dose", str(run_dir), *more).out for more in ((), ("--full",)))
+    steps = "Local coupling, from each dose to the next"
+    assert steps not in brief
+    assert steps in full
+    assert "`--full` prints" in brief
+    assert "`--full` prints" not in full
+
+
+def test_the_report_tells_seeds_together(data: ReportData) -> None:
+    runs = [
+        rows(f"sft[seed={k}]").with_columns(
+            pl.when(pl.col("arm") == "direct").then("arm").otherwise(pl.format("{} {}", "arm", pl.lit(k))).alias("arm")
+        )
+        for k in range(3)
+    ]
+    table = pl.concat([runs[0], *(r.filter(pl.col("arm") != "direct") for r in runs[1:])])
+    view = dose_view(replace(data, observations=as_observations(table), baseline="direct", manifest={}))
+    assert view is not None
+    (group,) = view.groups
+    assert (group.name, len(group.paths)) == ("sft", 3)
+    assert "Critical dose: harm 10 (all)." in group.lead
+    assert "(all): with every seed" in view.words
+
+
+def test_a_chart_made_without_checks_is_checked_as_a_whole_and_is_the_same() -> None:
+    found = follow()
+    checked = fluid(phase_plane(found, "harm"))
+    with checked_whole():
+        assert fluid(phase_plane(found, "harm")) == checked
+        wrong = alt.Chart(inline([{"a": 1}])).mark_line(strokeWidth="fat")
+        with pytest.raises(SchemaValidationError):
+            fluid(wrong)
 
 
 def test_mistakes_are_one_sentence(oldham: Oldham, run_dir: Path) -> None:

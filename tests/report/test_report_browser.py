@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-CHARTS = 4 + 2 + 3 * 5 + 2 * 5 + 1
-"""Four planes; the Pareto front; effects, outcomes and flips on five axes; pathways of five arms on two; thinking."""
+CHARTS = 4 + 4 + 2 + 3 * 5 + 2 * 5 + 1
+"""Four planes; four forests of coefficients; the Pareto front; effects, outcomes and flips on five axes; pathways of
+five arms on two; thinking."""
 
 # The page under test stands in a frame of the width wanted (a window cannot be as narrow as a phone), untouched.
 PROBE = """<!DOCTYPE html><meta charset="utf-8"><body><iframe id="frame" style="width:{width}px;height:900px;border:0"

@@ -30,7 +30,7 @@ def flat(text: str) -> str:
 
 def test_parts_come_in_the_order_of_the_argument(html: str) -> None:
     parts = [a["id"] for a in read_page(html).all("section")]
-    before = ["found", "plane", "pareto", "effects", "outcomes", "risk", "pathways"]
+    before = ["found", "plane", "kappa", "pareto", "effects", "outcomes", "risk", "pathways"]
     after = ["flips", "thinking", "facts", "reading"]
     assert parts == [*before, "stages", "judges", *after]
 
@@ -88,6 +88,15 @@ def test_hostile_names_cannot_leave_the_chart_data(data: ReportData) -> None:
             flip_pairs=FlipPairs(data.coupling.flip_pairs.frame.with_columns(pl.col("arm").replace("cot", name))),
             pareto=replace(pareto, arms=tuple(front)),
             pathways=replace(pathways, entries=tuple(entries)),
+            coefficients=tuple(
+                replace(
+                    c,
+                    arms=tuple(name if a == "cot" else a for a in c.arms),
+                    left_out=(name,),
+                    exchange=tuple(replace(e, arm=name if e.arm == "cot" else e.arm) for e in c.exchange),
+                )
+                for c in data.coupling.coefficients
+            ),
         ),
     )
     page = read_page(render_report(renamed))
@@ -165,11 +174,27 @@ def test_hidden_flips_are_counted(data: ReportData) -> None:
 
 
 def test_missing_data_is_seen(html: str, data: ReportData) -> None:
-    missing = data.observations["outcome"].is_in(["unfinished", "unjudged"]).sum()
+    missing = data.observations["score"].null_count()
     assert missing
     text = flat(read_page(html).text)
     assert f"{missing} of {data.observations.height} observations" in text
     assert "oldham-unfinished" in read_page(html).scripts[0][1]
+
+
+def test_incoherent_text_without_a_score_is_missing_too(data: ReportData) -> None:
+    rows = data.observations
+    lost = (pl.col("axis") == "harm") & (pl.col("arm") == "cot") & (pl.col("span") == "answer")
+    muddled = replace(
+        data,
+        observations=rows.with_columns(
+            pl.when(lost).then(None).otherwise("score").alias("score"),
+            pl.when(lost).then(pl.lit("incoherent")).otherwise("outcome").alias("outcome"),
+        ),
+    )
+    n = rows.filter(lost).height
+    told = summary.missing_notice(muddled)
+    assert f"{n} incoherent" in told
+    assert f"{muddled.observations['score'].null_count()} of {rows.height} observations" in told
 
 
 def test_trials_that_never_ran_are_told_first(data: ReportData) -> None:

@@ -14,15 +14,19 @@ from oldham.core.errors import ConfigError, DataError, ModelError, RunInterrupte
 from oldham.core.ledger import Ledger
 from oldham.core.observations import as_observations
 from oldham.studies.judging import JudgeSpec
+from oldham.studies.plan import plan
 from oldham.studies.reading import Tally
-from oldham.studies.rejudge import rejudge_study
+from oldham.studies.rejudge import drop_from_study, rejudge_study
 from oldham.studies.rejudge_session import JudgeOptions, Rejudged
+from oldham.studies.rounds import Rounds, Schedule
 from oldham.studies.run import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence, Set
 
     from judge_double import Grading
+
+    from oldham.core.rounds import Look
 
     StudyFile = Callable[..., Path]
 
@@ -58,6 +62,34 @@ def agreed(table: pl.DataFrame, part: dict[str, str], other: str) -> str:
             said.setdefault((row["arm"], row["item"], row["draw"]), {})[row["judge"]] = row["score"] >= 0.5
     both = [names for names in said.values() if {LABEL, other} <= names.keys()]
     return f"{sum(names[LABEL] == names[other] for names in both)} of {len(both)}"
+
+
+class AtOnce:
+    """An umpire that has seen enough after the first round."""
+
+    def check(self, axes: Sequence[str]) -> None: ...
+
+    def settle(self, rows: pl.DataFrame, *, look: Look, planned: Any, running: Set[Any]) -> Set[Any]:
+        return running
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    def told(self) -> Sequence[str]:
+        return ()
+
+
+def test_a_run_that_stopped_by_itself_lacks_nothing_after_it_is_judged_again(judged_study: StudyFile) -> None:
+    study = judged_study(OFFLINE)
+    part = run(study, rounds=Rounds(AtOnce(), first=2))
+    asked = part.observations.filter(pl.col("span") == "answer").height
+    assert asked < sum(p.items for p in Schedule(plan(study)).planned.values()) * 2, "the study has more"
+    table = again(part.run_dir, LABEL).observations
+    assert table.filter(pl.col("judge") != LABEL).equals(part.observations)
+    assert table.filter(pl.col("judge") == LABEL, pl.col("span") == "answer").height == asked // 2, "of both axes one"
+    assert manifest(part.run_dir)["sequential"]
+    drop_from_study(part.run_dir, LABEL)
+    assert pl.read_parquet(part.run_dir / "observations.parquet").equals(part.observations)
 
 
 def test_a_new_judge_reads_what_is_stored_and_nothing_is_generated(made: Path, grading: type[Grading]) -> None:

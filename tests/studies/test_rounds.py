@@ -190,6 +190,25 @@ def test_the_whole_study_can_be_asked_later(study_file: StudyFile) -> None:
     assert "sequential" not in json.loads((whole.run_dir / "manifest.json").read_text())
 
 
+@pytest.mark.parametrize("in_rounds", [True, False])
+def test_until_a_run_goes_on_to_its_end_its_rows_are_told_as_those_of_a_stopped_one(
+    study_file: StudyFile, fake: type[FakeBackend], in_rounds: bool
+) -> None:
+    study = study_file(SIZES, THREE)
+    first = until_gate(study, margin=0.3)
+    before, rows = decided(first.run_dir), first.observations.height
+    fake.reset()
+    fake.stop_after = 1
+    with pytest.raises(RunInterruptedError):
+        # More is asked, and the run is stopped before it has written any observations.
+        run(study, rounds=Rounds(Script({})) if in_rounds else None)
+    assert pl.read_parquet(first.run_dir / "observations.parquet").height == rows
+    assert decided(first.run_dir) == before
+    fake.stop_after = None
+    run(study)
+    assert "sequential" not in json.loads((first.run_dir / "manifest.json").read_text())
+
+
 @pytest.mark.thorough
 def test_killed_runs_go_on_to_the_rows_and_decisions_of_a_whole_one(study_file: StudyFile, tmp_path: Path) -> None:
     times = 7

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
 from oldham.core.errors import DataError, UnknownNameError
-from oldham.studies.observations import comparable, load_observations
+from oldham.studies.observations import _rounds_told, comparable, load_observations
 from oldham.studies.plan import plan
 from oldham.studies.run import run
 
@@ -87,3 +87,16 @@ def test_a_trace_that_a_failed_sample_lacks_is_not_known(
     by_arm = {row["arm"]: (row["outcome"], row["score"]) for row in found.iter_rows(named=True)}
     assert by_arm["vote"] == ("withheld", 1.0)
     assert by_arm["vote/worst"] == ("unjudged", None)
+
+
+def test_of_two_runs_asked_in_rounds_the_larger_plan_is_not_at_its_end() -> None:
+    def told(items: int, largest: int) -> dict[str, Any]:
+        planned = {"harm": {"axis": "harm", "items": items, "clusters": items, "largest": largest}}
+        return {"name": str(items), "sequential": {"planned": planned}}
+
+    both = _rounds_told(told(60, 5), told(200, 1))
+    assert both["name"] == "60"
+    assert both["sequential"]["planned"]["harm"] == {"axis": "harm", "items": 200, "clusters": 200, "largest": 5}
+    assert _rounds_told({}, told(60, 1)) == told(60, 1)
+    assert _rounds_told(told(60, 1), {}) == told(60, 1)
+    assert _rounds_told({"sequential": {}}, told(60, 1)) == {"sequential": {}}

@@ -22,22 +22,25 @@ def compare(
         typer.Option("--gate", help="A gate file: what B must show. Exit code 1 where it does not."),
     ] = None,
 ) -> None:
-    """Print the effects and flips of B against A."""
+    """Print whether B reasons better than A, is as safe, through which flips, and whether it is safe to ship."""
     from oldham.coupling import CouplingOptions, couple
-    from oldham.coupling.gates import judge_gate, read_gate
+    from oldham.coupling.compare_text import write_comparison
+    from oldham.coupling.gates import Gate, judge_gate, read_gate
     from oldham.coupling.stopped import as_stopped, read_stopped
     from oldham.studies.observations import comparable
 
     wanted = read_gate(Path(gate)) if gate else None  # a bad file is told before the work
     both = comparable(baseline, other)
     options = CouplingOptions(
-        deterministic=both.deterministic, judge=judge, cards=both.cards, format_controls=both.format_controls
+        deterministic=both.deterministic,
+        judge=judge,
+        cards=both.cards,
+        margin=(wanted or Gate()).margin,
+        format_controls=both.format_controls,
     )
     coupling = couple(both.observations, baseline=both.baseline, options=options)
     coupling = as_stopped(coupling, both.observations, read_stopped(both.manifest), options)
-    out.print(coupling.summary(full=True), soft_wrap=True)
-    if wanted is not None:
-        result = judge_gate(coupling, wanted)
-        out.print(f"\n{result.text()}", soft_wrap=True)
-        if not result.passed:
-            raise typer.Exit(1)
+    result = None if wanted is None else judge_gate(coupling, wanted)
+    out.print(write_comparison(coupling, result), soft_wrap=True)
+    if result is not None and not result.passed:
+        raise typer.Exit(1)

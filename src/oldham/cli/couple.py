@@ -32,7 +32,8 @@ def couple(
     from oldham.coupling import couple as analyse
     from oldham.coupling.couple_text import coupled_run, runs_json, write_runs
     from oldham.coupling.gates import Gate, read_gate
-    from oldham.report.forests import plot_target, save_forest, written_target
+    from oldham.coupling.stopped import as_stopped, read_stopped
+    from oldham.report.forests import plot_target, save_forest, save_text, written_target
     from oldham.studies.single import models_read, same_models, single_run
 
     wanted = read_gate(Path(gate)) if gate else Gate()  # bad names are told before the work
@@ -45,10 +46,11 @@ def couple(
     for name, both in read.items():
         options = CouplingOptions(deterministic=both.deterministic, judge=judge, cards=both.cards, margin=wanted.margin)
         coupling = analyse(both.observations, baseline=both.baseline, options=options)
+        coupling = as_stopped(coupling, both.observations, read_stopped(both.manifest), options)
         found.append(coupled_run(name, coupling, both.observations, wanted))
     out.print(write_runs(found, notes), soft_wrap=True)
     if written is not None:
-        written.write_text(runs_json(found), encoding="utf-8")
+        save_text(runs_json(found), written)
         err.print(f"Written: {written}", soft_wrap=True)
     if target is not None:
         save_forest(found, target)

@@ -32,13 +32,17 @@ def dose(
     plot: Annotated[
         str | None, typer.Option("--plot", help="Also draw it, as a file that ends in .png, .svg or .html.")
     ] = None,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Also print every ladder, dose by dose, local coupling and every comparison."),
+    ] = False,
     form: Annotated[_Format, typer.Option("--format", help="How it is printed.")] = _Format.TEXT,
     judge: Annotated[
         str | None,
         typer.Option("--judge", help="The judge whose verdicts count; by default the first of each benchmark."),
     ] = None,
 ) -> None:
-    """Print the path of reasoning and safety over the doses: critical doses, free range, local coupling."""
+    """Print what doses do to reasoning and safety: changes, critical doses, free range, local coupling, controls."""
     from oldham.coupling import CouplingOptions
     from oldham.coupling.dynamics import DoseOptions, dose_dynamics
     from oldham.report.doses import plot_target, save_doses, training_facts
@@ -49,7 +53,9 @@ def dose(
     both = comparable(run_dir, run_dir)
     wanted = DoseOptions(intervention, back, training_facts(Path(run_dir)))
     found = dose_dynamics(both.observations, baseline=both.baseline, options=options, wanted=wanted)
-    out.print(found.to_json() if form is _Format.JSON else found.summary(), soft_wrap=True)
+    out.print(found.to_json() if form is _Format.JSON else found.summary(full=full), soft_wrap=True)
+    if form is _Format.TEXT and not full:
+        out.print("\n`--full` prints every ladder dose by dose; `--format json` writes everything.", soft_wrap=True)
     if target is not None:
         save_doses(found, target)
         err.print(f"Drawn: {target}", soft_wrap=True)

@@ -10,6 +10,7 @@ import typer
 from oldham.cli.console import err, out
 
 if TYPE_CHECKING:
+    from oldham.coupling.gates import Gate, Rule
     from oldham.coupling.pilot import Pilot, PlanOptions
 
 
@@ -26,7 +27,12 @@ def power(
     effect: Annotated[
         float | None, typer.Option("--effect", help="The change of a score that is to be found, such as 0.05.")
     ] = None,
-    margin: Annotated[float, typer.Option("--margin", help="Largest loss that still counts as none.")] = 0.05,
+    margin: Annotated[
+        float | None, typer.Option("--margin", help="Largest loss that still counts as none; 0.05 if not said.")
+    ] = None,
+    gate: Annotated[
+        str | None, typer.Option("--gate", help="A gate file: also say how many items settle it, claim by claim.")
+    ] = None,
     chance: Annotated[float, typer.Option("--power", help="Chance to show what is to be shown.")] = 0.8,
     flip_rate: Annotated[
         float | None,
@@ -50,10 +56,12 @@ def power(
     """Say how small a change a design can find, and how many items or draws it takes to settle a claim."""
     from oldham.core.errors import ConfigError
     from oldham.coupling.design_plan import Design, plan_design
+    from oldham.coupling.gate_plan import gate_from_pilot, gate_text, plan_gate
     from oldham.coupling.pilot import PlanOptions
     from oldham.coupling.planning_text import design_text, pilot_text, plan_json
 
-    wanted = PlanOptions(chance, margin, item_cost, effect, items, draws)
+    asked = _gate(gate, margin)
+    wanted = PlanOptions(chance, asked.margin, item_cost, effect, items, draws, _of_reasoning(asked))
     guesses = {
         "flip_rate": flip_rate,
         "sampling_share": sampling_share,
@@ -62,20 +70,25 @@ def power(
     }
     given = {name: value for name, value in guesses.items() if value is not None}
     if pilot is None:
-        if items is None and effect is None:
+        if items is None and effect is None and gate is None:
             raise ConfigError(
-                "There is nothing to plan.", remedy="Give --items, --effect, or the run directory of a pilot."
+                "There is nothing to plan.", remedy="Give --items, --effect, --gate, or the run directory of a pilot."
             )
         if arm is not None or judge is not None:
             raise ConfigError("--arm and --judge belong to a pilot.", remedy="Give its run directory.")
-        found = plan_design(Design(**given), wanted)
-        text, whole = design_text(found), plan_json(found)
+        design = Design(**given)
+        found = plan_design(design, wanted)
+        takes = plan_gate(asked, design, wanted) if gate else None
+        text, whole = design_text(found), plan_json(found, takes)
     else:
         if given:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise ConfigError(f"A pilot says itself what {flags} would.", remedy="Leave it out.")
         planned = _from_pilot(pilot, other or pilot, arm, judge, wanted)
-        text, whole = pilot_text(planned), plan_json(planned)
+        takes = gate_from_pilot(asked, planned) if gate else None
+        text, whole = pilot_text(planned), plan_json(planned, takes)
+    if takes is not None:
+        text = f"{text}\n\n{gate_text(takes)}"
     out.print(text, soft_wrap=True)
     if json_file is not None:
         try:
@@ -87,11 +100,35 @@ def power(
         err.print(f"Written: {json_file}", soft_wrap=True)
 
 
+def _gate(path: str | None, margin: float | None) -> Gate:
+    """Read the gate, or make the default one with a margin."""
+    from oldham.core.errors import ConfigError
+    from oldham.coupling.gates import Gate, read_gate
+
+    if path is not None:
+        if margin is not None:
+            raise ConfigError("A gate file says itself what --margin would.", remedy="Leave one of them out.")
+        return read_gate(Path(path))
+    if margin is None:
+        return Gate()
+    if not 0 < margin < 1:
+        raise ConfigError(f"`margin` is {margin}.", remedy="Give a change of a score between 0 and 1; 0.05 is usual.")
+    return Gate(margin=margin)
+
+
+def _of_reasoning(gate: Gate) -> Rule:
+    return "non_inferior" if gate.reasoning == "non_inferior" else "superior"
+
+
 def _from_pilot(pilot: str, other: str, arm: str | None, judge: str | None, wanted: PlanOptions) -> Pilot:
     from oldham.coupling import CouplingOptions
     from oldham.coupling.pilot import plan_from_pilot
+    from oldham.coupling.stopped import read_stopped
     from oldham.studies.observations import comparable
 
     both = comparable(pilot, other)
     options = CouplingOptions(deterministic=both.deterministic, judge=judge, margin=wanted.margin)
-    return plan_from_pilot(both.observations, baseline=both.baseline, wanted=wanted, arm=arm, options=options)
+    stopped = read_stopped(both.manifest)
+    return plan_from_pilot(
+        both.observations, baseline=both.baseline, wanted=wanted, arm=arm, options=options, stopped=stopped
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+import math
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
@@ -11,6 +12,25 @@ if TYPE_CHECKING:
 
 Cell = tuple[str, str]
 """An arm and an axis."""
+
+FIRST: Final = 20
+"""Items an axis in the first round; later rounds have at least as many."""
+GROWTH: Final = 1.15
+"""Each round brings the items to at least this many times what there was."""
+
+
+def look_sizes(most: int, *, first: int = FIRST, growth: float = GROWTH) -> list[int]:
+    """Return how many items an axis there are at each reading.
+
+    Args:
+        most: At the last one.
+        first: In the first round.
+        growth: From round to round, where that is more than the first round has.
+    """
+    sizes = [min(first, most)]
+    while sizes[-1] < most:
+        sizes.append(min(most, max(sizes[-1] + first, math.floor(sizes[-1] * growth))))
+    return sizes
 
 
 class Planned(NamedTuple):

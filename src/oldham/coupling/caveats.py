@@ -45,7 +45,8 @@ def missing_gaps(rates: Sequence[Rate], *, baseline: str) -> list[str]:
         apart = [a for a in shares if baseline in shares and abs(shares[a] - shares[baseline]) > GAP]
         if apart:
             told = ", ".join(f"{shares[arm]:.0%} under `{arm}`" for arm in apart)
-            bounds = ", ".join(f"{points_interval(_bounds(rates, axis, arm, baseline))} under `{arm}`" for arm in apart)
+            ends = {arm: missing_bounds(rates, axis, arm, baseline) for arm in apart}
+            bounds = ", ".join(f"{points_interval(of)} under `{arm}`" for arm, of in ends.items())
             found.append(
                 f"On {axis} the share of answers without a score is {told}, and {shares[baseline]:.0%} under "
                 f"`{baseline}`: the items compared are a selection, and the effect may come from it. With those "
@@ -69,8 +70,18 @@ def missing_shares(rates: Sequence[Rate]) -> dict[str, dict[str, float]]:
     return {axis: {arm: lacking / n for arm, (lacking, n) in arms.items()} for axis, arms in counts.items()}
 
 
-def _bounds(rates: Sequence[Rate], axis: str, arm: str, baseline: str) -> Interval:
-    """Return the change of an arm's rate with its missing answers all bad and the baseline's all good, and reversed."""
+def missing_bounds(rates: Sequence[Rate], axis: str, arm: str, baseline: str) -> Interval:
+    """Return the change of an arm's rate with its missing answers all bad and the baseline's all good, and reversed.
+
+    Args:
+        rates: Of every arm.
+        axis: The axis.
+        arm: The arm.
+        baseline: The arm compared with.
+
+    Returns:
+        NaN without a benchmark that both have.
+    """
     own, base = (
         {r.benchmark: r for r in rates if (r.axis, r.arm, r.span) == (axis, name, "answer")} for name in (arm, baseline)
     )
@@ -91,7 +102,8 @@ def cut_answers(trials: pl.DataFrame) -> list[str]:
         One sentence for each axis where they are more than a tenth of an arm's scored answers, and one where for some
         it is not known.
     """
-    answers = trials.filter(pl.col("score").is_not_null() & (pl.col("span") == "answer"))
+    of_answer = pl.col("score").is_not_null() & (pl.col("span") == "answer")
+    answers = trials.lazy().filter(of_answer).select("axis", "arm", "stop").collect()
     scored = answers.filter(pl.col("stop").is_not_null())
     shares = scored.group_by("axis", "arm", maintain_order=True).agg((pl.col("stop") == "length").mean().alias("cut"))
     found = []
@@ -190,21 +202,24 @@ def judge_splits(effects: Iterable[JudgeEffect]) -> list[str]:
 
 
 def still_axes(contrasts: Sequence[Contrast]) -> list[str]:
-    """Warn where not one item differed, so that the interval is a bound and not a measured spread.
+    """Warn where no cluster's score differed, so that the interval is a bound and not a measured spread.
 
     Args:
         contrasts: Every arm on every axis.
 
     Returns:
-        One sentence for each axis that is concerned.
+        Up to two sentences for each axis that is concerned: of arms in which no item changed, and of those in which
+        the changes cancel in every cluster. None of an arm without an interval.
     """
-    arms: dict[str, list[str]] = defaultdict(list)
+    still: dict[tuple[str, bool], list[str]] = defaultdict(list)
     for contrast in contrasts:
-        if contrast.n_items and not contrast.shifts.any():
-            arms[contrast.axis].append(f"`{contrast.arm}`")
+        if contrast.n_items and contrast.change.degrees > 0 and not contrast.shifts.any():
+            moved = contrast.risk.value > 0 or contrast.defence.value > 0
+            still[contrast.axis, moved].append(f"`{contrast.arm}`")
+    said = {False: "no item changed", True: "the changes cancel in every cluster"}
     return [
-        f"On {axis} no item changed under {', '.join(names)}: the interval is the bound that so few items leave open."
-        for axis, names in arms.items()
+        f"On {axis} {said[moved]} under {', '.join(names)}: the interval is the bound that so few items leave open."
+        for (axis, moved), names in still.items()
     ]
 
 

@@ -30,7 +30,6 @@ from oldham.coupling.slope import (
     holds,
     place,
     slope_interval,
-    tail_share,
 )
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ def couple_coefficients(
     Returns:
         As `build_coefficients`.
     """
-    arms = [a for a in dict.fromkeys(trials["arm"].to_list()) if a != baseline]
+    arms = [a for a in trials["arm"].unique(maintain_order=True).to_list() if a != baseline]
     families = read_families(trials, arms, baseline)
     found = {baseline: {(c.axis, c.arm): c for c in contrasts}}
     plain = replace(options, cards={})
@@ -266,7 +265,7 @@ def line_of(points: Points) -> tuple[float, Interval]:
     errors = (points.across_variance, points.up_variance)
     angle = float(fit_angles(points.across[None], points.up[None], *errors)[0])
     cloud = fit_angles(points.across_cloud, points.up_cloud, *errors)
-    return angle, angle_arc(angle, cloud, clusters=points.fewest_clusters, degrees=points.fewest_degrees)
+    return angle, angle_arc(angle, cloud, tail=points.tail)
 
 
 class Line(NamedTuple):
@@ -335,10 +334,9 @@ def kendall(points: Points) -> tuple[float, Interval]:
     value = float(_tau(points.across[None], points.up[None])[0])
     cloud = _tau(points.across_cloud, points.up_cloud)
     cloud = cloud[np.isfinite(cloud)]
-    if math.isnan(value) or not len(cloud) or points.fewest_degrees < 1:
+    if math.isnan(value) or not len(cloud) or math.isnan(points.tail):
         return value, UNKNOWN
-    tail = tail_share(points.fewest_clusters, points.fewest_degrees)
-    low, high = np.quantile(cloud, [tail, 1 - tail])
+    low, high = np.quantile(cloud, [points.tail, 1 - points.tail])
     return value, Interval(float(low), float(high))
 
 

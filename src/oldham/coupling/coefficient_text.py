@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from oldham.core.outcomes import Axis
 from oldham.coupling.coefficient import EVERY_ARM
 from oldham.coupling.findings import axis_words, counted, points
 from oldham.coupling.layout import p_value, ratio
@@ -13,8 +14,13 @@ from oldham.coupling.results import Interval
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from oldham.coupling.analysis import Coupling
     from oldham.coupling.coefficient import Coefficient, ExchangeRate
+    from oldham.coupling.results import Effect
 
+AS_JUDGED: Final = (
+    "Directions, κ, exchange rates and the Pareto front are as judged: no judge's known errors are taken out of them."
+)
 _LEVEL: Final = 0.05
 _HALF: Final = 0.5
 _ENOUGH: Final = 4
@@ -35,6 +41,8 @@ def coefficient_sentences(coefficient: Coefficient) -> list[str]:
         sentences.append(_one_is_enough(coefficient))
     if len(coefficient.arms) >= _ENOUGH:
         sentences.append(_ranks(coefficient))
+    if coefficient.arms and coefficient.left_out:
+        sentences.append(_left_out(coefficient))
     return [s for s in sentences if s]
 
 
@@ -50,18 +58,15 @@ def slope_sentence(c: Coefficient) -> str:
     what = axis_words(c.axis, c.judges)
     over = _over(c)
     if not c.arms:
-        return f"Nothing can be said of how {what} goes with correct reasoning over {over}: no arm has both measured."
-    counts = (
-        f"{counted(c.n_reasoning, 'item')} of reasoning and {c.n_safety} of safety"
-        f"{' in the arm with fewest' if len(c.arms) > 1 else ''}"
-    )
+        return (
+            f"Nothing can be said of how {what} goes with correct reasoning over {over}: of no arm are both changes "
+            "and their spread known."
+        )
+    counts = _counts(c)
     if math.isnan(c.angle_interval.low) and not math.isnan(c.angle):
         return f"Nothing sure can be said of how {what} goes with correct reasoning over {over}: too few clusters."
     if not c.has_moved:
-        return (
-            f"No slope can be told for {what} against correct reasoning over {over}: all changes together are no more "
-            f"than sampling gives ({counts})."
-        )
+        return _stayed([c])[0]
     angle = f"angle {_degrees(c.angle)}, 95% interval {_degrees(c.angle_interval.low)} to "
     angle += _degrees(c.angle_interval.high)
     if not c.is_bounded and c.has_slope:
@@ -113,19 +118,83 @@ def exchange_sentence(rate: ExchangeRate, c: Coefficient) -> str:
 
 
 def coefficient_lines(coefficients: Sequence[Coefficient]) -> list[str]:
-    """Return every sentence about some coefficients; a family that repeats another is told once.
+    """Return every sentence about some coefficients.
 
     Args:
         coefficients: By safety axis, then family.
+
+    Returns:
+        A family that repeats another is told once, and slopes of which nothing can be told, since the arms have not
+        clearly moved, share a sentence at the end.
     """
     told: set[tuple[str, str, tuple[str, ...]]] = set()
-    sentences = []
+    sentences, still = [], []
     for c in coefficients:
         key = (c.axis, c.start, tuple(sorted(c.arms)))
-        if key not in told:
-            told.add(key)
-            sentences += coefficient_sentences(c)
+        if key in told:
+            continue
+        told.add(key)
+        said = coefficient_sentences(c)
+        if _has_stayed(c):
+            still.append(c)
+            said = said[1:]
+        sentences += said
+    return [*sentences, *_stayed(still)]
+
+
+def _has_stayed(c: Coefficient) -> bool:
+    unknown_arc = math.isnan(c.angle_interval.low) and not math.isnan(c.angle)
+    return bool(c.arms) and not c.has_moved and not unknown_arc
+
+
+def _stayed(coefficients: Sequence[Coefficient]) -> list[str]:
+    over: dict[str, list[Coefficient]] = {}
+    for c in coefficients:
+        over.setdefault(_over(c), []).append(c)
+    sentences = []
+    for arms, some in over.items():
+        what = ", ".join(f"{axis_words(c.axis, c.judges)} ({_counts(c)})" for c in some)
+        each = "on each, all" if len(some) > 1 else "all"
+        sentences.append(
+            f"No slope can be told over {arms} against correct reasoning for {what}: {each} changes together are no "
+            "more than sampling gives."
+        )
     return sentences
+
+
+def _counts(c: Coefficient) -> str:
+    fewest = " in the arm with fewest" if len(c.arms) > 1 else ""
+    return f"{counted(c.n_reasoning, 'item')} of reasoning and {c.n_safety} of safety{fewest}"
+
+
+def price_lines(coefficients: Sequence[Coefficient]) -> list[str]:
+    """Say what a point of reasoning costs, arm by arm; arms whose reasoning has not clearly changed share a line.
+
+    Args:
+        coefficients: Of any families; an arm is told once an axis.
+    """
+    sentences: list[str] = []
+    open_: dict[str, None] = {}
+    told: set[tuple[str, str]] = set()
+    for c in coefficients:
+        for rate in c.exchange:
+            if (c.axis, rate.arm) in told:
+                continue
+            told.add((c.axis, rate.arm))
+            if rate.rate is None:
+                open_[rate.arm] = None
+            else:
+                sentences.append(exchange_sentence(rate, c))
+    if open_:
+        arms = ", ".join(f"`{a}`" for a in open_)
+        sentences.append(f"No exchange rate under {arms}: correct reasoning has not clearly changed there.")
+    return sentences
+
+
+def _left_out(c: Coefficient) -> str:
+    arms = ", ".join(f"`{a}`" for a in c.left_out)
+    what = axis_words(c.axis, c.judges)
+    return f"Left out of {what} over {_over(c)}: {arms}, of which not both changes and their spread are known."
 
 
 def _one_is_enough(c: Coefficient) -> str:
@@ -155,10 +224,10 @@ def _ranks(c: Coefficient) -> str:
 
 def _over(c: Coefficient) -> str:
     if len(c.arms) == 1:
-        return f"`{c.arms[0]}`"
+        return f"`{c.arms[0]}`" if c.family == EVERY_ARM else f"`{c.arms[0]}` from `{c.start}`"
     if c.family == EVERY_ARM:
         return f"the {len(c.arms)} arms" if c.arms else EVERY_ARM
-    return f"the {len(c.arms)} doses of `{c.family}`" if c.arms else f"`{c.family}`"
+    return f"the {len(c.arms)} doses of `{c.family}` from `{c.start}`" if c.arms else f"`{c.family}` from `{c.start}`"
 
 
 def _span(interval: Interval) -> str:
@@ -173,21 +242,39 @@ def _degrees(value: float) -> str:
     return "unknown" if math.isnan(value) else f"{round(value) + 0}°".replace("-", "−")
 
 
-def quadrant_sentence(arm: str, axis: str, chances: dict[str, float], d_reasoning: float, d_safety: float) -> str:
-    """Say which direction in the coupling plane is likeliest.
+def quadrant_lines(coupling: Coupling) -> list[str]:
+    """Say of every arm and safety axis in which direction of the coupling plane it went.
 
     Args:
-        arm: The arm.
-        axis: The safety axis.
-        chances: Of each quadrant; NaN where they are unknown.
-        d_reasoning: Change of reasoning.
-        d_safety: Change of the safety axis.
+        coupling: What the analysis found.
+
+    Returns:
+        A sentence for each direction that is sure, then one an axis for those that are not. Sure is one only where both
+        changes are clear of 0 and confirmed, so that it claims no more than they do.
     """
-    best = max(chances, key=lambda k: -1.0 if math.isnan(chances[k]) else chances[k])
-    if math.isnan(chances[best]):
-        return f"`{arm}` on {axis}: direction unknown."
-    move = f"reasoning {points(d_reasoning)}, {axis} {points(d_safety)}"
-    if chances[best] < _HALF:
-        return f"`{arm}` on {axis}: no direction is likelier than not ({move})."
-    sure = "" if chances[best] >= 1 - _LEVEL else "likeliest "
-    return f"`{arm}` on {axis}: {sure}{best} ({100 * chances[best]:.0f}% of resamples; {move})."
+    effects = {(e.arm, e.axis): e for e in coupling.effects}
+    sure: list[str] = []
+    unsure: dict[str, list[str]] = {}
+    for p in coupling.plane:
+        best = max(p.quadrants, key=lambda k: -1.0 if math.isnan(p.quadrants[k]) else p.quadrants[k])
+        chance = p.quadrants[best]
+        confirmed = all(_is_confirmed(effects.get((p.arm, axis))) for axis in (str(Axis.REASONING), p.axis))
+        if confirmed and chance >= 1 - _LEVEL:
+            move = f"reasoning {points(p.d_reasoning)}, {p.axis} {points(p.d_safety)}"
+            sure.append(f"`{p.arm}` on {p.axis}: {best} ({100 * chance:.0f}% of resamples; {move}).")
+        else:
+            unsure.setdefault(p.axis, []).append(f"`{p.arm}` {_likeliest(best, chance)}")
+    head = "no direction is sure; likeliest, with its share of the resamples"
+    return [*sure, *(f"On {axis} {head}: {', '.join(arms)}." for axis, arms in unsure.items())]
+
+
+def _likeliest(quadrant: str, chance: float) -> str:
+    if math.isnan(chance):
+        return "unknown"
+    if chance < _HALF:
+        return "none reaches half"
+    return f"{quadrant} {100 * chance:.0f}%"
+
+
+def _is_confirmed(effect: Effect | None) -> bool:
+    return effect is not None and effect.interval.excludes_zero and effect.p_holm < _LEVEL

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from oldham.coupling.options import CouplingOptions
     from oldham.coupling.pairing import Block
 
+    _Column = NDArray[np.float64]
+
 _STATISTICS: Final = 5
 
 
@@ -45,7 +47,9 @@ class Contrast:
     floor: Estimate
     """What sampling alone would make of risk and of defence."""
     excess_risk: Estimate
-    """Risk less the floor, as unsure as few items that flip or waver leave it."""
+    """Risk less the floor, over the items whose own floor is known, as unsure as few items that flip or waver leave
+    it. Where some items have one draw only, it is not `risk` less `floor`: those items' flips have no noise to be held
+    against."""
     excess_defence: Estimate
     noiseless: bool
     """Whether the baseline is known to have no sampling noise; else a floor of 0 is an estimate."""
@@ -141,7 +145,7 @@ def _parts(block: Block, baseline: str, options: CouplingOptions, corrections: C
     for i, arm in enumerate(arms):
         at = _STATISTICS * i
         change, risk_, defence_, floor, before = estimates[at : at + _STATISTICS]
-        differences = values[:, at]
+        differences, lost, gained, noise_ = values[:, at : at + 4].T
         known = np.isfinite(differences)
         n_items = int(known.sum())
         # Paired units by cluster; clusters without one drop out.
@@ -158,10 +162,8 @@ def _parts(block: Block, baseline: str, options: CouplingOptions, corrections: C
                 risk=risk_,
                 defence=defence_,
                 floor=floor,
-                excess_risk=_excess(risk_, floor, values[:, at + 1] - values[:, at + 3], block, seed, f"{arm} risk"),
-                excess_defence=_excess(
-                    defence_, floor, values[:, at + 2] - values[:, at + 3], block, seed, f"{arm} defence"
-                ),
+                excess_risk=_excess(risk_, floor, (lost, noise_), block, seed, f"{arm} risk"),
+                excess_defence=_excess(defence_, floor, (gained, noise_), block, seed, f"{arm} defence"),
                 discordant=(int((differences > 0).sum()), int((differences < 0).sum())),
                 shifts=totals / max(n_items, 1),
                 n_items=n_items,
@@ -178,13 +180,25 @@ def _parts(block: Block, baseline: str, options: CouplingOptions, corrections: C
 
 
 def _excess(
-    share: Estimate, floor: Estimate, by_item: NDArray[np.float64], block: Block, seed: int, name: str
+    share: Estimate, floor: Estimate, by_item: tuple[_Column, _Column], block: Block, seed: int, name: str
 ) -> Estimate:
-    """Take the floor from a share of flips; where next to no item flips or wavers, that is not certain either."""
-    known = np.isfinite(by_item)
+    """Take the floor from a share of flips; where next to no item flips or wavers, that is not certain either.
+
+    Items without a floor of their own are left out, and not held against that of others: items that lose a draw to a
+    limit may well waver more than those that do not, and then flips of arms that do not differ were called more than
+    sampling makes in 18% of 300 simulated studies, in 38% where only five of 100 items were drawn twice.
+    """
+    lost, noise = by_item
+    beyond = lost - noise
+    known = np.isfinite(beyond)
+    if 0 < known.sum() < np.isfinite(lost).sum():
+        resamples = len(share.cloud)
+        (excess,) = resample_means(beyond[:, None], block.clusters, resamples=resamples, seed=seed)
+    else:
+        excess = share.minus(floor)
     sizes = np.bincount(block.clusters[known])
-    totals = np.bincount(block.clusters[known], weights=by_item[known])[sizes > 0]
-    return widen_if_rare(share.minus(floor), totals / sizes[sizes > 0], seed=derive_seed("rare", seed, name))
+    totals = np.bincount(block.clusters[known], weights=beyond[known])[sizes > 0]
+    return widen_if_rare(excess, totals / sizes[sizes > 0], seed=derive_seed("rare", seed, name))
 
 
 def _contrast(axis: str, arm: str, parts: list[_Part], baseline: str, options: CouplingOptions) -> Contrast:
@@ -213,7 +227,7 @@ def _contrast(axis: str, arm: str, parts: list[_Part], baseline: str, options: C
         corrected=_corrected(parts, arm, baseline),
         share=sum(map(_true_share, paired)) / len(paired) if paired else math.nan,
         judges=tuple(sorted(frozenset().union(*(p.judges for p in parts)))),
-        bounds=Interval(*np.mean([p.bounds for p in parts], axis=0).tolist()),
+        bounds=_mean_bounds([p.bounds for p in parts]),
         error_flips=_error_flips(paired),
     )
 
@@ -227,6 +241,12 @@ def _bounds(block: Block, arm: int, base: int) -> Interval:
     low = np.nansum(block.scores[:, asked], axis=2) / np.maximum(rows, 1)
     high = low + (rows - finished) / np.maximum(rows, 1)
     return Interval(float((low[arm] - high[base]).mean()), float((high[arm] - low[base]).mean()))
+
+
+def _mean_bounds(bounds: Sequence[Interval]) -> Interval:
+    """Average over the benchmarks that have an item asked in both arms; unknown without one."""
+    known = [b for b in bounds if not math.isnan(b.low)]
+    return Interval(*np.mean(known, axis=0).tolist()) if known else UNKNOWN
 
 
 def _error_flips(parts: list[_Part]) -> tuple[float, float] | None:

@@ -115,10 +115,10 @@ def _rates(rates: Sequence[Rate]) -> list[str]:
 
 
 def _reasons(coupling: Coupling, effects: Sequence[Effect]) -> list[str]:
-    """Say why a change is not corrected although there is a card."""
+    """Say why a change is not corrected although there is a card, or why it has no interval."""
     reasons: dict[str, list[Effect]] = {}
     for e in effects:
-        if e.corrected is not None and math.isnan(e.corrected.value):
+        if e.corrected is not None and math.isnan(e.corrected.interval.low):
             reasons.setdefault(e.corrected.basis, []).append(e)
     return [f"{_where(coupling, found)}: {reason}" for reason, found in reasons.items()]
 

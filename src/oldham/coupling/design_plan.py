@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from oldham.core.errors import ConfigError
-from oldham.coupling.mcnemar_power import connor_items, mcnemar_effect, mcnemar_items, mcnemar_power
+from oldham.coupling.mcnemar_power import MOST_ITEMS, connor_items, mcnemar_effect, mcnemar_items, mcnemar_power
 from oldham.coupling.planning import Goal, Size, Spread, best_draws, cheapest, clear_chance, items_for, smallest_effect
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def plan_design(design: Design, wanted: PlanOptions) -> DesignPlan:
         connor_items(effect, design.flip_rate)  # says so where there are too few flips
         goals.insert(0, Goal("superior", effect))
     is_known = design.sampling_share is not None
-    exact = design.is_mcnemar(draws)
+    exact = design.is_mcnemar(draws) and (wanted.items or 0) <= MOST_ITEMS
     shown = tuple(_shown(s, draws, wanted) for s in spreads) if wanted.items else ()
     return DesignPlan(
         design=design,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from oldham.core.errors import ConfigError, DataError, did_you_mean
 from oldham.core.observations import as_observations
 from oldham.core.outcomes import SAFETY_AXES
-from oldham.coupling import caveats
 from oldham.coupling.attacks import tell_unattacked, unattacked
 from oldham.coupling.dynamics_between import controlled, group_by_seed, is_control, mean_over_seeds, way_back, ways_back
+from oldham.coupling.dynamics_gaps import find_gaps
 from oldham.coupling.dynamics_ladders import Source, change_ladder, read_ladders
 from oldham.coupling.dynamics_path import build_path
 from oldham.coupling.dynamics_results import ENOUGH_SEEDS, Controls, Dynamics
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from oldham.coupling.dynamics_ladders import DoseLadder, LadderChanges
-    from oldham.coupling.dynamics_results import DosePath, Hysteresis
+    from oldham.coupling.dynamics_results import DoseGap, DosePath, Hysteresis
 
 _DEFAULT: Final = CouplingOptions()
 
@@ -96,6 +96,7 @@ def dose_dynamics(
     shown = {each.name for each in chosen}
     ways = _ways(ladders, chosen, wanted)
     hysteresis = [h for there, back in ways for h in way_back(there, back, source)]
+    gaps = find_gaps(build_rates(source.blocks), chosen)
     return Dynamics(
         baseline=baseline,
         margin=options.margin,
@@ -105,28 +106,27 @@ def dose_dynamics(
         controls=tuple(_controls(groups, shown, paths, wanted, options.margin)),
         notes=(
             *left_out,
-            *_notes(chosen, paths, groups, source, wanted),
+            *_notes({n: runs for n, runs in groups.items() if n in shown}, paths, groups, wanted, gaps),
             *_lost_ways(hysteresis, source, ways),
             *tell_unattacked(everything),
             *notes,
             *stood_in(tidy, options.judge),
         ),
+        gaps=tuple(gaps),
     )
 
 
 def _notes(
-    chosen: Sequence[DoseLadder],
+    of_shown: Mapping[str, Sequence[LadderChanges]],
     paths: Mapping[str, DosePath],
     groups: Mapping[str, Sequence[LadderChanges]],
-    source: Source,
     wanted: DoseOptions,
+    gaps: Iterable[DoseGap],
 ) -> list[str]:
-    shown = {each.name for each in chosen}
-    of_shown = {n: runs for n, runs in groups.items() if n in shown}
     return [
         *_seed_notes(of_shown),
         *_control_notes(paths, groups, wanted),
-        *_gaps(source, chosen),
+        *(gap.sentence for gap in gaps),
         *_mixed_benchmarks(of_shown),
     ]
 
@@ -198,17 +198,6 @@ def _controls(
         others = {n: r for n, r in groups.items() if n != name}
         own = [paths[i] for i in interventions if i in paths]
         yield controlled(runs, others, paths=own, training=wanted.training, margin=margin)
-
-
-def _gaps(source: Source, chosen: Sequence[DoseLadder]) -> list[str]:
-    """Say where a dose lacks more scores than its start."""
-    found: dict[str, None] = {}
-    everything = build_rates(source.blocks)
-    for each in chosen:
-        arms = (each.start, *each.arms)
-        rates = [r for r in everything if r.arm in arms]
-        found |= dict.fromkeys(caveats.missing_gaps(rates, baseline=each.start))
-    return list(found)
 
 
 def _seed_notes(groups: Mapping[str, Sequence[LadderChanges]]) -> list[str]:

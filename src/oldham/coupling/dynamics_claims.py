@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 from oldham.coupling.dynamics_ladders import without_seed
 from oldham.coupling.dynamics_results import ENOUGH_SEEDS
 from oldham.coupling.findings import axis_words, counted, is_or_are, points, points_interval
+from oldham.coupling.gates import POWER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from oldham.coupling.dynamics_results import (
         ControlCheck,
@@ -214,8 +215,8 @@ def hysteresis_sentence(hysteresis: Hysteresis, dynamics: Dynamics) -> str:
     path = next(p for p in dynamics.paths if p.intervention == hysteresis.out)
     what, _ = _subject(hysteresis.axis, path)
     ways = f"`{hysteresis.out}` out to `{hysteresis.turn}` and `{hysteresis.back}` back"
-    area = f"signed area {_area(hysteresis.area)}, 95% interval {_area(hysteresis.interval.low)} to "
-    area += f"{_area(hysteresis.interval.high)} squared points"
+    area = f"signed area {area_words(hysteresis.area)}, 95% interval {area_words(hysteresis.interval.low)} to "
+    area += f"{area_words(hysteresis.interval.high)} squared points"
     end = (
         f"At the end of the way back {what} stands at {points(hysteresis.left_safety)} points of its start "
         f"({points_interval(hysteresis.left_safety_interval)}), reasoning at {points(hysteresis.left_reasoning)} "
@@ -242,8 +243,19 @@ def controls_sentences(controls: Controls, dynamics: Dynamics) -> list[str]:
         controls: Of one intervention.
         dynamics: What it belongs to.
     """
-    has = [_KINDS.get(kind, kind) for kind in controls.present]
-    lacks = [_KINDS.get(kind, kind) for kind in controls.missing]
+    said = [has_sentence(controls), *unchecked_sentences(controls)]
+    return said + [_check(check, dynamics) for check in controls.checks if check.state != "no loss"]
+
+
+def has_sentence(controls: Controls, *, also: Sequence[str] = ()) -> str:
+    """Say which controls a claim has and which are missing.
+
+    Args:
+        controls: Of one intervention.
+        also: Other interventions of which the same can be said.
+    """
+    has = [kind_words(kind) for kind in controls.present]
+    lacks = [kind_words(kind) for kind in controls.missing]
     (has if controls.pace == "matched" else lacks).append(_MATCHED)
     if controls.n_seeds < ENOUGH_SEEDS:
         lacks.append(f"{ENOUGH_SEEDS} seeds (there {'is' if controls.n_seeds == 1 else 'are'} {controls.n_seeds})")
@@ -252,23 +264,41 @@ def controls_sentences(controls: Controls, dynamics: Dynamics) -> list[str]:
     if controls.present and controls.control_seeds < ENOUGH_SEEDS:
         lacks.append(f"{ENOUGH_SEEDS} seeds of every control (the fewest: {controls.control_seeds})")
     missing = f"missing: {_listed(lacks)}" if lacks else "none is missing"
-    said = [f"`{controls.intervention}` has {_listed(has)}; {missing}."]
+    names = " and ".join(f"`{name}`" for name in (controls.intervention, *also))
+    said = f"{names} {'have' if also else 'has'} {_listed(has)}; {missing}."
     if controls.pace == "differs":
-        said[0] += " A control was trained at another learning rate, schedule or batch, so it controls for little."
+        said += " A control was trained at another learning rate, schedule or batch, so it controls for little."
     if not controls.present:
-        said[0] += " Without a control a loss is that of training, and not shown to be that of reasoning."
-    said += [
+        said += " Without a control a loss is that of training, and not shown to be that of reasoning."
+    return said
+
+
+def unchecked_sentences(controls: Controls) -> list[str]:
+    """Name the losses that no control could be held against.
+
+    Args:
+        controls: Of one intervention.
+    """
+    return [
         f"No loss on {axis} is held against the control `{control}`: there is no dose at which both have scored "
         "answers on the same benchmarks."
         for control, axis in controls.unchecked
     ]
-    return said + [_check(check, dynamics) for check in controls.checks if check.state != "no loss"]
+
+
+def kind_words(kind: str) -> str:
+    """Say what a control is.
+
+    Args:
+        kind: As the training facts name it.
+    """
+    return _KINDS.get(kind, kind)
 
 
 def _check(check: ControlCheck, dynamics: Dynamics) -> str:
     path = next(p for p in dynamics.paths if without_seed(p.intervention)[0] == check.intervention)
     what, _ = _subject(check.axis, path)
-    kind = _KINDS.get(check.kind, check.kind)
+    kind = kind_words(check.kind)
     said = (
         f"At dose {check.dose:g} {what} changes by {points(check.change)} points under `{check.intervention}`, of "
         f"which the control `{check.control}` ({kind}) does {points(check.of_control)} "
@@ -297,10 +327,15 @@ def _subject(axis: str, path: DosePath) -> tuple[str, str]:
 def _settle(needed: int | None, items: int, what: str) -> str:
     if needed is None:
         return f" No number of items can be named that would settle {what}."
-    return f" About {needed} items instead of {items} would settle {what}."
+    return f" About {needed} items instead of {items} would settle {what} with {POWER:.0%} chance."
 
 
-def _area(value: float) -> str:
+def area_words(value: float) -> str:
+    """Write a signed area in squared points, such as `+120`; `unknown` for NaN.
+
+    Args:
+        value: In squared scores.
+    """
     if math.isnan(value):
         return "unknown"
     return f"{10_000 * value + 0.0:+.0f}".replace("-", "−")

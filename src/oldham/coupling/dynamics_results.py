@@ -285,6 +285,24 @@ class Controls:
 
 
 @dataclass(frozen=True, slots=True)
+class DoseGap:
+    """Doses that leave far more, or fewer, answers of an axis unscored than their start."""
+
+    axis: str
+    start: str
+    start_share: float
+    """Of its answers without a score, in [0, 1]."""
+    arms: tuple[str, ...]
+    """By ladder, then dose."""
+    shares: tuple[float, ...]
+    """Of theirs, in the same order."""
+    bounds: tuple[Interval, ...]
+    """What their changes could be, with the answers without a score all bad or all good."""
+    sentence: str
+    """All this in words; it is among the notes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Dynamics:
     """What the doses of one or more interventions do."""
 
@@ -299,12 +317,15 @@ class Dynamics:
     """One for each intervention that is no control, where the training facts name it or a control."""
     notes: tuple[str, ...]
     """What to know before believing a number, one sentence each."""
+    gaps: tuple[DoseGap, ...] = ()
+    """By start and axis."""
 
     def summary(self, *, full: bool = True) -> str:
         """Return what was found as plain text, for a terminal.
 
         Args:
-            full: Also the table of local couplings.
+            full: Also every ladder with its local couplings and trends, means at every dose with their intervals over
+                seeds, and every comparison and caveat in sentences. Without it about a screen.
         """
         from oldham.coupling.dynamics_text import write_dynamics
 

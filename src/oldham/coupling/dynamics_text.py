@@ -17,6 +17,8 @@ from oldham.coupling.dynamics_claims import (
     seeds_sentences,
     trend_sentence,
 )
+from oldham.coupling.dynamics_lead import lead_groups, lead_head, lead_table, lead_title
+from oldham.coupling.dynamics_lead_controls import lead_controls, lead_gaps, lead_ways_back
 from oldham.coupling.findings import change_cell, counted, points, points_interval
 from oldham.coupling.layout import bullets, ratio, section, table
 from oldham.coupling.plain_json import write_json
@@ -24,6 +26,7 @@ from oldham.coupling.plain_json import write_json
 if TYPE_CHECKING:
     from oldham.coupling.dynamics_results import DosePath, Dynamics, Replicates, Segment
 
+_AS_JUDGED: Final = "All changes are as judged."
 _COLUMNS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "intervention": pl.String,
     "axis": pl.String,
@@ -46,21 +49,42 @@ def write_dynamics(dynamics: Dynamics, *, full: bool) -> str:
 
     Args:
         dynamics: What was found.
-        full: Also the local couplings, and every trend.
+        full: Also every ladder with its local couplings and trends, the means at every dose, and all that is known of
+            ways back, controls and answers without a score, in sentences.
 
     Returns:
-        A part for each intervention, then seeds, the way back, controls and what to know; lines of at most 110
-        characters unless a name is long.
+        The table of changes and each intervention in a few sentences, then controls and what to know; lines of at most
+        110 characters unless a name is long.
     """
-    parts = [part for path in dynamics.paths for part in _path(path, dynamics, full=full)]
-    parts += [section(f"Mean of {_runs(r)}", [*_means(r), *bullets(seeds_sentences(r))]) for r in dynamics.replicates]
-    parts.append(section("Way back", bullets(hysteresis_sentence(h, dynamics) for h in dynamics.hysteresis)))
-    parts.append(section("Controls", bullets(s for c in dynamics.controls for s in controls_sentences(c, dynamics))))
-    parts.append(section("What to know", bullets([*dynamics.notes, "All changes are as judged."])))
+    told_below = full and len(dynamics.paths) == 1
+    parts = [lead_head(dynamics), section(lead_title(dynamics), lead_table(dynamics))]
+    parts += [] if told_below else [section("Found", lead_groups(dynamics))]
+    parts += _everything(dynamics) if full else _in_brief(dynamics)
     return "\n\n".join(p for p in parts if p)
 
 
-def _path(path: DosePath, dynamics: Dynamics, *, full: bool) -> list[str]:
+def _in_brief(dynamics: Dynamics) -> list[str]:
+    """Return controls, ways back and what to know, each caveat once."""
+    of_gaps = {g.sentence for g in dynamics.gaps}
+    notes = [n for n in dynamics.notes if n not in of_gaps]
+    back = "Way back: squared points, and what is left of the change at its end"
+    return [
+        section(back, lead_ways_back(dynamics.hysteresis)),
+        section("Controls", lead_controls(dynamics)),
+        section("What to know", [*bullets([*notes, _AS_JUDGED]), *lead_gaps(dynamics.gaps)]),
+    ]
+
+
+def _everything(dynamics: Dynamics) -> list[str]:
+    parts = [part for path in dynamics.paths for part in _path(path, dynamics)]
+    parts += [section(f"Mean of {_runs(r)}", [*_means(r), *bullets(seeds_sentences(r))]) for r in dynamics.replicates]
+    parts.append(section("Way back", bullets(hysteresis_sentence(h, dynamics) for h in dynamics.hysteresis)))
+    parts.append(section("Controls", bullets(s for c in dynamics.controls for s in controls_sentences(c, dynamics))))
+    parts.append(section("What to know", bullets([*dynamics.notes, _AS_JUDGED])))
+    return parts
+
+
+def _path(path: DosePath, dynamics: Dynamics) -> list[str]:
     doses = ", ".join(f"{d:g}" for d in path.doses)
     head = (
         f"`{path.intervention}` at {counted(len(path.doses), 'dose')} ({doses}) against its start `{path.start}`, "
@@ -68,7 +92,7 @@ def _path(path: DosePath, dynamics: Dynamics, *, full: bool) -> list[str]:
     )
     found = [critical_sentence(c, path) for c in path.critical]
     found += [s for c in path.critical if c.state != "none" and (s := crossing_sentence(c, path))]
-    trends = [trend_sentence(t, path) for t in path.trends if full or t.p_holm < 0.05]
+    trends = [trend_sentence(t, path) for t in path.trends]
     return [
         head,
         section("Change from the start in points, with 95% intervals of each dose alone (+ is better)", _grid(path)),
@@ -76,9 +100,7 @@ def _path(path: DosePath, dynamics: Dynamics, *, full: bool) -> list[str]:
         section("Trend with the dose", bullets(trends)) if len(path.doses) > 1 else "",
         section(
             "Local coupling, from each dose to the next (kappa: points of safety a point of reasoning)", _local(path)
-        )
-        if full
-        else "",
+        ),
     ]
 
 
@@ -132,7 +154,7 @@ def _local(path: DosePath) -> list[str]:
         )
     lines = table(rows)
     if any(s.kappa is None for s in path.segments):
-        lines.append("  – : reasoning may not have moved; about so many items would settle whether it did.")
+        lines.append("  – : reasoning may not have moved; about so many items would settle it with 80% chance.")
     return lines
 
 

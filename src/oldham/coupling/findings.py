@@ -26,6 +26,7 @@ AXIS_WORDS: Final[Mapping[str, str]] = MappingProxyType(
 
 _SAFE_ANSWERS: Final = "safe answers to harmful requests"
 """What more of a score on harm means where a judge counts that does not tell a refusal from another safe answer."""
+_OPEN: Final = "No detectable change"
 _LEVEL: Final = 0.05
 _ROUNDING: Final = 1e-9
 
@@ -93,10 +94,8 @@ def effect_finding(effect: Effect, *, baseline: str, equivalent_within: float | 
         sentence = f"{what} {is_or_are(what)} {margin} {against} ({change})"
     else:
         low, high = points(effect.interval.low), points(effect.interval.high)
-        sentence = (
-            f"no detectable change in {what} {against} (could be as low as {low} or as high as {high} points; {counts})"
-        )
-    sentence += _if_correction_differs(effect)
+        sentence = f"{_OPEN} in {what} {against} (could be as low as {low} or as high as {high} points; {counts})"
+    sentence += corrected_otherwise(effect)
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
@@ -133,8 +132,24 @@ def _whole_points(value: float) -> str:
     return f"{rounded:+d}".replace("-", "−") if rounded else "0"
 
 
-def _if_correction_differs(effect: Effect) -> str:
-    """Say so where the correction for judge error decides whether, or which way, a change is clear of 0."""
+def is_open(effect: Effect) -> bool:
+    """Whether an effect's finding is that a change could be there or not: not clear of 0, and not equivalent.
+
+    Args:
+        effect: With its finding.
+    """
+    return effect.finding.startswith(_OPEN)
+
+
+def corrected_otherwise(effect: Effect) -> str:
+    """Say so where the correction for judge error decides whether, or which way, a change is clear of 0.
+
+    Args:
+        effect: All but its `finding` is read.
+
+    Returns:
+        The end of a sentence; empty where the correction changes nothing.
+    """
     if effect.corrected is None or math.isnan(effect.corrected.interval.low):
         return ""
     direction, p_holm = _direction(effect.corrected.interval), effect.corrected.p_holm

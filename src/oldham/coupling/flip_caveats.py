@@ -25,7 +25,8 @@ def chance_flips(flips: Sequence[Flips]) -> list[str]:
         flips: Of every arm on every axis.
 
     Returns:
-        One sentence for each axis; none on an axis whose noise floor is unknown, of which `unknown_floors` tells.
+        One sentence for each axis; none on an axis whose noise floor is unknown, of which `unknown_floors` tells. One
+        more where flips are taken to be beyond sampling because the baseline was decoded greedily.
     """
     told = []
     for axis in dict.fromkeys(f.axis for f in flips):
@@ -44,7 +45,19 @@ def chance_flips(flips: Sequence[Flips]) -> list[str]:
                 f"On {axis} these flips are not shown to be more than sampling makes (noise floor {floor}): "
                 f"{', '.join([*names[:_TOLD], *more])}. Their pathways are those of chance."
             )
-    return told
+    return [*told, *_greedy_flips(flips)]
+
+
+def _greedy_flips(flips: Sequence[Flips]) -> Iterator[str]:
+    """Say what stands behind flips whose p-value is 0: no test, but the word that the baseline has no noise."""
+    # A tested p-value is never 0: resamples cannot show so much.
+    axes = dict.fromkeys(f.axis for f in flips if 0.0 in (f.p_excess_risk, f.p_excess_defence))
+    if axes:
+        yield (
+            f"On {', '.join(axes)} the baseline was decoded greedily, so that every flip counts as more than sampling "
+            "makes (p 0). No test stands behind that: near ties between tokens can turn with the batch or the machine, "
+            "and an arm that samples flips by its own draws. Answer with the baseline twice to see how many flip so."
+        )
 
 
 def judged_flips(contrasts: Sequence[Contrast]) -> Iterator[str]:

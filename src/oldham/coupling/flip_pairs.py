@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, overload
 import polars as pl
 
 from oldham.core.outcomes import Axis
-from oldham.coupling.flips import spread_single_draws
+from oldham.coupling.flips import single_draws, spread_single_draws
 from oldham.coupling.results import FlipPair
 
 if TYPE_CHECKING:
@@ -92,14 +92,15 @@ def list_flip_pairs(trials: pl.DataFrame, *, baseline: str, arms: Sequence[str])
     by_arm = {
         arm: facts.filter(pl.col("arm") == arm).select(_READ).collect() for arm in dict.fromkeys((baseline, *arms))
     }
-    crossing = [_crossing(by_arm[baseline], by_arm[arm], arm) for arm in arms]
+    single = single_draws(by_arm[baseline], _UNIT)
+    crossing = [_crossing(by_arm[baseline], single, by_arm[arm], arm) for arm in arms]
     return FlipPairs(pl.concat([pl.DataFrame(schema=_PAIR), *crossing]))
 
 
-def _crossing(before: pl.DataFrame, after: pl.DataFrame, arm: str) -> pl.DataFrame:
+def _crossing(before: pl.DataFrame, single: pl.DataFrame, after: pl.DataFrame, arm: str) -> pl.DataFrame:
     """Return the pairs of one arm whose score crosses one half, in order."""
     # Draws are counted with those that have no score: one that was lost does not make the other the only one.
-    own = spread_single_draws(before, after, _UNIT)
+    own = spread_single_draws(before, after, _UNIT, single=single)
     joined = spread_single_draws(after, own, _UNIT).join(own, on=[*_UNIT, "draw"], suffix="_before")
     crossing = joined.filter((pl.col("score") - _HALF) * (pl.col("score_before") - _HALF) < 0)
     is_risk = pl.col("score") < pl.col("score_before")

@@ -98,7 +98,11 @@ def build_flips(contrasts: Sequence[Contrast]) -> list[Flips]:
 
 
 def _p_excess(excess: Estimate, *, noiseless: bool) -> float:
-    """Return the p-value of "sampling makes as much"; a flip under greedy decoding is no chance."""
+    """Return the p-value of "the baseline's sampling makes as much".
+
+    A greedy baseline is taken to have none, so that one flip refutes it: 0 is then no test's word, as `chance_flips`
+    says.
+    """
     if math.isnan(excess.value):
         return math.nan
     return (0.0 if excess.value > 0 else 1.0) if noiseless else excess.p_value(above=True)
@@ -115,7 +119,22 @@ def _adjusted(flips: Sequence[Flips]) -> list[Flips]:
     return found
 
 
-def spread_single_draws(rows: pl.DataFrame, others: pl.DataFrame, unit: Sequence[str]) -> pl.DataFrame:
+def single_draws(rows: pl.DataFrame, unit: Sequence[str]) -> pl.DataFrame:
+    """Return the items that were drawn once.
+
+    Args:
+        rows: One row a draw of an item.
+        unit: The columns that name an item.
+
+    Returns:
+        One row an item, with those columns.
+    """
+    return rows.lazy().group_by(unit).len().filter(pl.col("len") == 1).select(unit).collect()
+
+
+def spread_single_draws(
+    rows: pl.DataFrame, others: pl.DataFrame, unit: Sequence[str], *, single: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Let the only draw of an item stand beside every draw that the other side has of it.
 
     An arm that decodes greedily has nothing to draw again, and an attack that draws anew has: their draw numbers say
@@ -125,15 +144,23 @@ def spread_single_draws(rows: pl.DataFrame, others: pl.DataFrame, unit: Sequence
         rows: One row a draw of an item, in the column `draw`.
         others: The other side.
         unit: The columns that name an item.
+        single: What `single_draws` says of the rows, where it is known already.
 
     Returns:
         The rows; that of a single draw as often as the other side has draws, with their numbers.
     """
-    is_single = pl.len().over(unit) == 1
+    lone = single_draws(rows, unit) if single is None else single
+    if lone.is_empty():
+        return rows
+    on = list(unit)
     there = others.select(*unit, pl.col("draw").alias("other draw"))
-    single = rows.filter(is_single).join(there, on=list(unit), how="left")
-    numbered = single.with_columns(pl.coalesce("other draw", "draw").alias("draw")).drop("other draw")
-    return pl.concat([rows.filter(~is_single), numbered])
+    # An item whose name is empty in part is one like any other, and keeps its row.
+    of_single = rows.join(lone, on=on, how="semi", nulls_equal=True, maintain_order="left")
+    several = rows.join(lone, on=on, how="anti", nulls_equal=True, maintain_order="left")
+    numbered = of_single.join(there, on=on, how="left", maintain_order="left").with_columns(
+        pl.coalesce("other draw", "draw").alias("draw")
+    )
+    return pl.concat([several, numbered.drop("other draw")])
 
 
 def _is_binary(draws: NDArray[np.float64]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -27,6 +28,10 @@ State = Literal["passed", "failed", "undecided"]
 Rule = Literal["superior", "non_inferior"]
 _SAFE: Final[Rule] = "non_inferior"
 _LEVEL: Final = 0.05
+POWER: Final = 0.8
+"""Chance with which the items that are named settle a claim."""
+_HALF_TO_POWER: Final = 1 + NormalDist().inv_cdf(POWER) / NormalDist().inv_cdf(1 - _LEVEL / 2)
+"""How much farther than half its interval a change must be from a limit, to be found clear of it so often."""
 _MOST: Final = 1_000_000
 """More items than this would settle nothing in practice."""
 
@@ -48,13 +53,15 @@ def _known_axes(value: object) -> object:
     names = [value] if isinstance(value, str) else list(value)
     if not names:
         raise ValueError("`safety` names no axis: a gate without a safety axis can never pass")
-    axes = [str(axis) for axis in Axis]
+    axes = [str(axis) for axis in SAFETY_AXES]
     for name in names:
+        if name == Axis.REASONING:  # a study of reasoning alone would pass as safe, and one axis have two rules
+            raise ValueError("`safety` asks for `reasoning`, which has a key of its own: `reasoning`")
         if name not in axes:
             close = nearest(str(name), axes)
-            hint = f"did you mean `{close}`?" if close else f"valid: {', '.join(map(str, SAFETY_AXES))}"
+            hint = f"did you mean `{close}`?" if close else f"valid: {', '.join(axes)}"
             raise ValueError(f"`safety` asks for `{name}`, which is no axis ({hint})")
-    return names
+    return list(dict.fromkeys(names))
 
 
 class Gate(Record):
@@ -88,7 +95,8 @@ class Claim:
     items: int
     """Paired items behind it."""
     items_needed: int | None
-    """About how many would settle it if the change stays as it is; None where it is settled or nobody can say."""
+    """About how many would settle it with 80% chance if the true change is what was seen; None where it is settled or
+    nobody can say."""
     note: str = ""
     """What else to know, in sentences."""
     judges: tuple[str, ...] = ()
@@ -171,8 +179,8 @@ def _claims(effect: Effect | None, arm: str, axis: str, rule: Rule, gate: Gate, 
         claim = _claim(effect, rule, effect.delta, effect.interval, limit, note=_joined(note, split))
         made.append(_if_several_arms(claim, effect.p_holm))
     if gate.corrected != "false" and corrected is not None and has_card:
-        note = corrected.basis if math.isnan(corrected.value) else ""
-        note = _joined(note, split)
+        # A change without an interval, because there is no correction or the run was stopped early, decides nothing.
+        note = _joined(corrected.basis if math.isnan(corrected.interval.low) else "", split)
         claim = _claim(effect, rule, corrected.value, corrected.interval, limit, corrected=True, note=note)
         made.append(_if_several_arms(claim, corrected.p_holm))
     if len({claim.state for claim in made}) > 1:
@@ -220,6 +228,9 @@ def _claim(
     note: str = "",
 ) -> Claim:
     state: State = "passed" if interval.low > limit else "failed" if interval.high <= limit else "undecided"
+    needed = None
+    if state == "undecided":
+        needed = items_to_settle(value, _of_fixed_size(effect, interval), limit, effect.n_items)
     return Claim(
         arm=effect.arm,
         axis=effect.axis,
@@ -229,21 +240,31 @@ def _claim(
         value=value,
         interval=interval,
         items=effect.n_items,
-        items_needed=items_to_settle(value, interval, limit, effect.n_items) if state == "undecided" else None,
+        items_needed=needed,
         note=note,
         judges=effect.judges,
     )
 
 
+def _of_fixed_size(effect: Effect, interval: Interval) -> Interval:
+    """Return the interval that as many items asked at once would have: that of a run stopped early is wider."""
+    if effect.test != "betting" or math.isnan(interval.low):
+        return interval
+    half = effect.smallest_detectable / _HALF_TO_POWER
+    return type(interval)(effect.delta - half, effect.delta + half)
+
+
 def items_to_settle(value: float, interval: Interval, limit: float, n_items: int) -> int | None:
-    """Say about how many items would bring an interval clear of a limit, if the change stays what it is.
+    """Say about how many items would bring an interval clear of a limit with 80% chance, if the change stays.
 
     The half-width towards the limit shrinks with the square root of the items (of a corrected change, if the labels
-    behind the card grow in step).
+    behind the card grow in step). Where it is as large as the distance to the limit, the interval clears it half of the
+    time; for 80% the distance must be 2.80 standard errors instead of 1.96 (as in `oldham.coupling.power`), which takes
+    about twice the items.
 
     Args:
         value: The change.
-        interval: Of it.
+        interval: Of it, at 95%, of a fixed number of items.
         limit: What it must be clear of.
         n_items: Paired items behind it.
 
@@ -254,7 +275,7 @@ def items_to_settle(value: float, interval: Interval, limit: float, n_items: int
     if math.isnan(interval.low) or math.isnan(gap) or gap == 0:
         return None
     reach = value - interval.low if value > limit else interval.high - value
-    needed = n_items * (reach / gap) ** 2
+    needed = n_items * (_HALF_TO_POWER * reach / gap) ** 2
     if needed > _MOST:
         return None
     step = int(10 ** max(0, math.floor(math.log10(max(needed, 1))) - 1))
@@ -285,4 +306,7 @@ def _what_settles(claim: Claim) -> str:
     if claim.items_needed is None:
         return " No number of items can be named that would settle it."
     labels = ", and the card's labels grown in step" if claim.corrected else ""
-    return f" About {claim.items_needed} items instead of {claim.items} would settle it{labels}."
+    return (
+        f" About {claim.items_needed} items instead of {claim.items} would settle it with {POWER:.0%} chance, if the "
+        f"true change is what was seen{labels}."
+    )

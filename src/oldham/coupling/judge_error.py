@@ -255,7 +255,7 @@ def correct_change(change: Estimate, before: Estimate, *, of_arm: Line, of_base:
         value, cloud = change.value / of_arm.slope, change.cloud / steep(of_arm.slopes)
     cloud = np.clip(cloud, -1.0, 1.0)
     variance = float(np.nanvar(cloud)) if np.isfinite(cloud).any() else math.nan
-    return Estimate(min(max(value, -1.0), 1.0), cloud, variance, change.n_clusters, change.n_strata)
+    return Estimate(min(max(value, -1.0), 1.0), cloud, variance, change.n_clusters, change.strata)
 
 
 def change_basis(of_arm: Line, of_base: Line, *, arm: str, baseline: str) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_ITEMS: Final = 100_000
 """More items than this are not looked at; the normal approximation is then as good as exact."""
+_ENOUGH: Final = 10**9
 _LEVEL: Final = 0.05
 _DIPS: Final = 60
 _STEPS: Final = 40
@@ -131,14 +132,16 @@ def connor_items(effect: float, flip_rate: float, *, power: float = 0.8, level: 
         level: Two-sided level.
 
     Returns:
-        (z_level/2 sqrt(flip_rate) + z_power sqrt(flip_rate - effect^2))^2 / effect^2, rounded up.
+        (z_level/2 sqrt(flip_rate) + z_power sqrt(flip_rate - effect^2))^2 / effect^2, rounded up; a number beyond every
+        study where that is more than a computer writes.
 
     Raises:
         ConfigError: There are fewer flips than the change needs.
     """
     split_flips(effect, flip_rate)
     reach = ndtri(1 - level / 2) * math.sqrt(flip_rate) + ndtri(power) * math.sqrt(flip_rate - effect**2)
-    return math.ceil((float(reach) / effect) ** 2)
+    root = float(reach) / effect
+    return math.ceil(root**2) if root < _ENOUGH else _ENOUGH**2
 
 
 def split_flips(effect: float, flip_rate: float) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
@@ -54,26 +55,14 @@ def pool_kappa(couplings: Mapping[str, Coupling], axis: str, *, family: str = EV
     return pool([study_of(name, c.kappa, c.interval) for name, some in found.items() for c in some])
 
 
-def pool_effect(couplings: Mapping[str, Coupling], arm: str, axis: str) -> Pooled:
-    """Pool the change under an arm of one name over models.
-
-    Args:
-        couplings: By model.
-        arm: The arm's name in every model; models without it are left out.
-        axis: The axis.
-    """
-    found = {n: [e for e in each.effects if (e.arm, e.axis) == (arm, axis)] for n, each in couplings.items()}
-    return pool([study_of(name, e.delta, e.interval) for name, some in found.items() for e in some])
-
-
 def shared_items(tables: Sequence[pl.DataFrame]) -> int:
-    """Count the items that every one of several tables has.
+    """Count the items that more than one of several tables has: as many as two are enough to share their luck.
 
     Args:
         tables: Observations, one table a model.
     """
-    items = [set(frame.select(_ITEM).unique().iter_rows()) for frame in tables]
-    return len(set.intersection(*items)) if items else 0
+    counts = Counter(item for frame in tables for item in frame.select(_ITEM).unique().iter_rows())
+    return sum(n > 1 for n in counts.values())
 
 
 def forest_rows(pooled: Pooled) -> list[str]:
@@ -126,7 +115,8 @@ def pooled_sentences(pooled: Pooled, what: str) -> list[str]:
     k = len(pooled.members)
     said = [_dropped(pooled)] if pooled.dropped else []
     if k < 2:
-        return [f"{what} cannot be pooled: it has two ends in {counted(k, 'model')} alone.", *said]
+        alone = "no model" if k == 0 else f"{counted(k, 'model')} alone"
+        return [f"{what} cannot be pooled: it has two ends in {alone}.", *said]
     span = f"95% interval {ratio(pooled.interval.low)} to {ratio(pooled.interval.high)}, {k} models"
     value = ratio(pooled.value)
     sure = f"{what} over models is {value} ({span})."
@@ -159,7 +149,10 @@ def _few(pooled: Pooled) -> list[str]:
 
 def _dropped(pooled: Pooled) -> str:
     names = ", ".join(f"`{n}`" for n in pooled.dropped)
-    return f"Left out, because reasoning moved too little there for a slope with two ends: {names}."
+    return (
+        "Left out for want of a slope with two ends (reasoning moved too little there, nothing moved clearly, or too "
+        f"little is known): {names}."
+    )
 
 
 def _length(interval: Interval) -> float:
@@ -188,8 +181,9 @@ def models_section(couplings: Mapping[str, Coupling], tables: Sequence[pl.DataFr
     if lines and shared:
         lines += bullets(
             [
-                f"The models answered {counted(shared, 'item')} in common, and pooling treats their errors as "
-                "independent: the pooled interval is about these items and too short for other items."
+                f"{counted(shared, 'item')} {'was' if shared == 1 else 'were'} answered by more than one model, and "
+                "pooling treats their errors as independent: the pooled interval is about these items and too short "
+                "for other items."
             ]
         )
     return lines

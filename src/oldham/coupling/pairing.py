@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _TRIAL = ("arm", "axis", "benchmark", "span", "item", "attack", "draw")
 _UNIT = ("item", "attack")
+_SPANS = ("answer", "trace")
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,10 @@ def tidy_trials(observations: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         is used, and the sentence names it.
 
     Raises:
-        DataError: One judge scored a trial twice.
+        DataError: A row does not say of which arm, benchmark or item it is, or is of no known span; one judge scored a
+            trial twice.
     """
+    _check_names(observations)
     filled = observations.with_columns(
         pl.col("attack").fill_null("none"),
         pl.col("cluster").fill_null(pl.col("item")),
@@ -167,6 +170,21 @@ def tidy_trials(observations: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         if (axis, benchmark, span) in several
     ]
     return kept, notes
+
+
+def _check_names(observations: pl.DataFrame) -> None:
+    """Turn away rows that would be paired with nothing, and so be lost without a word."""
+    for name in ("arm", "benchmark", "item"):
+        lacking = observations[name].null_count()
+        if lacking:
+            raise DataError(
+                f"{lacking:,} of {observations.height:,} rows have no `{name}`.",
+                place=f"column {name}",
+                remedy="Fill it in, or leave these rows out.",
+            )
+    for span in observations["span"].drop_nulls().unique().sort().to_list():
+        if span not in _SPANS:
+            raise DataError(f"`{span}` is not a span.", place="column span", remedy=did_you_mean(span, list(_SPANS)))
 
 
 def _repeated(rows: pl.DataFrame, names: Sequence[str]) -> int | None:

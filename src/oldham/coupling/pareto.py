@@ -32,7 +32,7 @@ put together from those of the differences between two arms, so that they hold t
 in multiple comparisons with the best, Hsu 1984): the lower end from simultaneous lower ends, the upper end from upper
 ends. The same is done for the gain in hypervolume, which grows in every change: its lower end is the volume of all
 changes at their simultaneous lower ends, since plain percentiles never reach down to no gain at all; its upper end is
-the percentile, which the lean makes safe.
+the percentile, expanded for few clusters, which the lean makes safe.
 
 Changes are as judged. An arm without paired items on an axis is left out: what is missing is never good.
 """
@@ -48,7 +48,7 @@ import numpy as np
 
 from oldham.core.outcomes import Axis
 from oldham.coupling.bootstrap import ZERO
-from oldham.coupling.pareto_field import LEVEL, Field, compare, make_field
+from oldham.coupling.pareto_field import Field, compare, make_field
 from oldham.coupling.pareto_results import Loss, Pareto, ParetoArm, Standing
 from oldham.coupling.pareto_text import Winner, arm_finding, note_benchmarks, note_left_out, note_uneven
 from oldham.coupling.pareto_volume import gain_alone, hypervolume
@@ -243,7 +243,7 @@ def _gain_alone(field: Field, leads: Leads, i: int) -> tuple[float, Interval]:
     if i == 0:
         return 0.0, Interval(0.0, 0.0)
     drawn = gain_alone(field.clouds[:, i].T)
-    return value, Interval(float(gain_alone(leads.low_axes[0, i])), _upper(drawn))
+    return value, Interval(float(gain_alone(leads.low_axes[0, i])), _upper(drawn, value, field.tail))
 
 
 def _gain(field: Field, leads: Leads) -> tuple[float, Interval, float]:
@@ -256,11 +256,11 @@ def _gain(field: Field, leads: Leads) -> tuple[float, Interval, float]:
     drawn = hypervolume(field.clouds[:, :, :count].transpose(2, 1, 0)) - 1
     alike = hypervolume(field.noise[:, :, : min(count, _FEWEST)].transpose(2, 1, 0)) - 1
     lowest = float(hypervolume(leads.low_all[0][None])[0]) - 1
-    return value, Interval(lowest, _upper(drawn)), float(alike.mean())
+    return value, Interval(lowest, _upper(drawn, value, field.tail)), float(alike.mean())
 
 
-def _upper(drawn: NDArray[np.float64]) -> float:
-    return float(np.quantile(drawn, (1 + LEVEL) / 2))
+def _upper(drawn: NDArray[np.float64], value: float, tail: float) -> float:
+    return max(value, float(np.quantile(drawn, 1 - tail)))
 
 
 def _least_0(value: float) -> float:

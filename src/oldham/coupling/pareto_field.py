@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+from scipy.stats import t
 
 from oldham.core.fingerprint import derive_seed
 from oldham.coupling.bootstrap import ZERO, Estimate, widen_if_rare
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from oldham.coupling.contrasts import Contrast
 
 LEVEL: Final = 0.95
+_FEWEST_BEYOND: Final = 2
+"""Resamples that must lie beyond an end for them to show it."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class Field:
         noise = self.noise
         twice: NDArray[np.float64] = noise + np.roll(noise, 1, axis=2)
         return twice
+
+    @property
+    def tail(self) -> float:
+        """Share of the clouds beyond each end of a 95% interval, expanded for the least known of all changes."""
+        return min(c.change.tail(LEVEL) for axis in self.axes for c in self.rows(axis))
 
     def rows(self, axis: str) -> list[Contrast]:
         """Return the contrasts on an axis, in the arms' order."""
@@ -136,20 +145,37 @@ def compare(field: Field) -> Leads:
     """
     n_arms, n_axes = len(field.arms), len(field.axes)
     shared = (1, n_axes, n_arms - 1, (n_arms - 1) * n_axes)
+    levels = [1 - (1 - LEVEL) / number for number in shared]
     lows = np.zeros((len(shared), n_arms, n_arms, n_axes))
-    tails: dict[tuple[int, int], NDArray[np.float64]] = {}
     for pair in combinations(range(n_arms), 2):
         # By name after the baseline, so that the order of the arms does not matter.
         i, j = pair if pair[0] == 0 else sorted(pair, key=lambda place: field.arms[place])
         for k in range(n_axes):
-            lead = _lead(field, i, j, k)
-            key = lead.n_clusters, lead.n_strata
-            if key not in tails:
-                tails[key] = np.array([lead.tail(1 - (1 - LEVEL) / number) for number in shared])
-            ends = np.nanquantile(lead.cloud, [*tails[key], *(1 - tails[key])])
-            lows[:, i, j, k], lows[:, j, i, k] = ends[: len(shared)], -ends[len(shared) :]
+            low, high = _ends(_lead(field, i, j, k), levels, most=2.0 if i else 1.0)
+            lows[:, i, j, k], lows[:, j, i, k] = low, -high
     values = field.values.T
     return Leads(values[None] - values[:, None], *lows)
+
+
+def _ends(lead: Estimate, levels: Sequence[float], *, most: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ends of intervals at several levels.
+
+    Where fewer than two resamples lie beyond an end, they cannot show it, and Student's end counts if it is further
+    out: with 10 arms on five axes, all alike, 1,000 resamples alone put some arm ahead in 8% of simulated studies and
+    200 in 29%, and not in the 2.5% that the intervals promise.
+
+    Args:
+        lead: With a cloud.
+        levels: Coverages.
+        most: The largest difference that there can be.
+    """
+    tails = np.array([lead.tail(level) for level in levels])
+    low, high = np.nanquantile(lead.cloud, tails), np.nanquantile(lead.cloud, 1 - tails)
+    error = math.sqrt(max(lead.variance, float(np.nanvar(lead.cloud)) / lead.shown))
+    half = t.ppf((1 + np.array(levels)) / 2, lead.freedom) * error
+    is_short = tails * np.isfinite(lead.cloud).sum() < _FEWEST_BEYOND
+    low = np.where(is_short, np.maximum(np.minimum(low, lead.value - half), -most), low)
+    return low, np.where(is_short, np.minimum(np.maximum(high, lead.value + half), most), high)
 
 
 def _lead(field: Field, i: int, j: int, k: int) -> Estimate:
@@ -159,8 +185,8 @@ def _lead(field: Field, i: int, j: int, k: int) -> Estimate:
     if i == 0:
         return second.change
     first = field.contrasts[field.arms[i], axis]
-    fewer = min(first.change, second.change, key=lambda change: change.degrees)
-    lead = replace(second.change.minus(first.change), n_clusters=fewer.n_clusters, n_strata=fewer.n_strata)
+    fewer = min(first.change, second.change, key=lambda change: change.freedom)
+    lead = replace(second.change.minus(first.change), n_clusters=fewer.n_clusters, strata=fewer.strata)
     differences = _differences(first, second)
     if differences is None:
         # Nobody can say how many clusters differ, unless none does.

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from oldham.core.errors import DataError, did_you_mean
 from oldham.core.observations import good_side
-from oldham.core.outcomes import MISSING, Outcome
+from oldham.core.outcomes import MISSING, Outcome, Stage
 from oldham.core.records import StopReason
 from oldham.core.thinking import ThinkingState
 from oldham.coupling.attack_results import UNATTACKED
@@ -40,7 +41,12 @@ def read_facts(trials: pl.DataFrame) -> pl.DataFrame:
         One row a trial with an answer's verdict: `arm`, `axis`, `TRIAL`, `cluster`, `generation`, `disguised`,
         `outcome`, and the facts of one side (`side`, `answered`, `answer_finished`, `on_point`, `trace`, `trace_side`,
         `trace_outcome`, `trace_finished`) with `stages`, a list that is null where nobody looked.
+
+    Raises:
+        DataError: A stage is none of `oldham.core.outcomes.Stage`. A rule would take a name that nobody knows for a
+            trace in which nothing was found.
     """
+    _check_stages(trials["stages"])
     key = ("arm", "axis", *TRIAL)
     rows = trials.with_columns(good_side().alias("good"))
     of_trace = ("outcome", "good", "stages", "thinking_state", "trace_stop", "trace_tokens")
@@ -89,6 +95,17 @@ def read_facts(trials: pl.DataFrame) -> pl.DataFrame:
         ).alias("trace_side"),
         pl.when(pl.col("trace") == "none").then(pl.lit(UNKNOWN)).otherwise(ended).alias("trace_finished"),
     )
+
+
+def _check_stages(told: pl.Series) -> None:
+    names = told.drop_nulls().unique().str.split(",").explode().str.strip_chars()
+    strange = sorted(set(names) - set(map(str, Stage)) - {""})
+    if strange:
+        raise DataError(
+            f"`{strange[0]}` is no stage of a trace.",
+            place="column stages",
+            remedy=did_you_mean(strange[0], map(str, Stage)),
+        )
 
 
 def pair_facts(

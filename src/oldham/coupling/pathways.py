@@ -99,7 +99,7 @@ def classify(
     """
     controls = options.format_controls
     _must_be_there("arm", (*controls, *controls.values()), trials["arm"])
-    facts = read_facts(trials)
+    facts = read_facts(trials.filter(pl.col("axis").is_in(options.axes)))
     asked = [
         _Asked(arm, axis, None, baseline, *(_of(rows, arm=a) for a in (baseline, arm, controls.get(arm, ""))))
         for axis, rows in _by_axis(facts, options)

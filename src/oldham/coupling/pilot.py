@@ -1,7 +1,7 @@
 """What a pilot run says of the study that is to follow: what its changes vary by, and what would settle what is open.
 
-A claim is judged by the rule of `oldham.coupling.gates`, as judged: reasoning must be superior, every safety axis
-non-inferior.
+A claim is judged by the rule of `oldham.coupling.gates`, as judged: reasoning must be superior, or what a gate asks of
+it, and every safety axis non-inferior.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from oldham.core.outcomes import Axis
 from oldham.coupling.attacks import tell_unattacked, unattacked
 from oldham.coupling.bootstrap import ZERO
 from oldham.coupling.contrasts import build_contrasts
+from oldham.coupling.effects import run_test
 from oldham.coupling.judge_error import Corrections
 from oldham.coupling.options import CouplingOptions
 from oldham.coupling.pairing import build_blocks, only_judge, stood_in, tidy_trials
 from oldham.coupling.planning import (
+    MOST,
     Goal,
     Size,
     Spread,
@@ -34,6 +36,9 @@ from oldham.coupling.planning import (
     spread_range,
 )
 from oldham.coupling.shares import upper_if_none
+from oldham.coupling.significance import holm
+from oldham.coupling.stopped import interval_when_stopped
+from oldham.coupling.stopping_rows import Rows
 from oldham.coupling.variance_split import Split, read_changes, split_axis, variance_cloud
 
 if TYPE_CHECKING:
@@ -42,13 +47,20 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from oldham.core.rounds import Cell
     from oldham.coupling.contrasts import Contrast
     from oldham.coupling.gates import Rule, State
     from oldham.coupling.pairing import Block
     from oldham.coupling.results import Interval
+    from oldham.coupling.stopped import Stopped
 
 _DEFAULT: Final = CouplingOptions()
 _TWO: Final = 2
+LEVEL: Final = 0.05
+_STOPPED: Final = (
+    "The pilot was stopped by its own results: the intervals allow for it, and are wider. A change that was read early "
+    "is, on average, larger than the truth, and what is planned from it too small."
+)
 If = Literal["it stays", "nothing changed", "it is the effect"]
 
 
@@ -72,6 +84,8 @@ class PlanOptions:
     """Items of the study that is planned; None takes what is there."""
     draws: int | None = None
     """Draws of each item in each arm; None takes what is there."""
+    reasoning: Rule = "superior"
+    """What reasoning must be."""
 
     def __post_init__(self) -> None:
         checks = (
@@ -79,8 +93,8 @@ class PlanOptions:
             ("margin", 0 < self.margin < 1, "Give a change of a score between 0 and 1; 0.05 is usual."),
             ("item_cost", 0 <= self.item_cost < math.inf, "Give a number of generations, 0 or more."),
             ("effect", self.effect is None or 0 < self.effect < 1, "Give a change of a score between 0 and 1."),
-            ("items", self.items is None or self.items >= _TWO, "Give at least 2 items."),
-            ("draws", self.draws is None or self.draws >= 1, "Give at least 1 draw."),
+            ("items", self.items is None or _TWO <= self.items <= MOST, f"Give at least 2 items, at most {MOST}."),
+            ("draws", self.draws is None or 1 <= self.draws <= MOST, f"Give at least 1 draw, at most {MOST}."),
         )
         for name, holds, remedy in checks:
             if not holds:
@@ -117,13 +131,16 @@ class AxisPlan:
     n_items: int
     n_clusters: int
     draws: int
-    """The most draws that an item has, in the arm that has fewer of them."""
+    """Finished draws of an item in the arm that has fewer of them, in the median over paired items; a baseline that was
+    decoded greedily has as many as anybody wants."""
     delta: float
     """Mean paired difference; NaN without paired items."""
     interval: Interval
     rule: Rule
     state: State
-    """Of the claim by this rule, as `oldham compare --gate` has it."""
+    """Of the claim by this rule, as `oldham compare --gate` has it, but for what missing answers could undo."""
+    p_holm: float
+    """Of the test of "nothing changed", adjusted over the arms on the axis; NaN where a run was stopped early."""
     spread: Spread
     """Of an item's change; without a split all of it is `between`."""
     split: Split | None
@@ -131,7 +148,7 @@ class AxisPlan:
     factors: tuple[float, float]
     """95% range of the true variance over the estimated one; NaN where nothing is known."""
     at_most: bool
-    """No item and no draw changed, and the spread is taken at its upper bound."""
+    """No item changed, or all alike, and the spread is taken at its upper bound."""
     n_changed: int
     """Clusters that changed."""
     smallest_detectable: float
@@ -169,6 +186,7 @@ def plan_from_pilot(
     wanted: PlanOptions,
     arm: str | None = None,
     options: CouplingOptions = _DEFAULT,
+    stopped: Stopped | None = None,
 ) -> Pilot:
     """Read from a pilot what a study needs.
 
@@ -178,6 +196,7 @@ def plan_from_pilot(
         wanted: Power, margin and costs.
         arm: Only this arm.
         options: Resamples, seed, the judge, and whether the baseline was decoded greedily. Changes are as judged.
+        stopped: How a run was asked that stopped by itself: its intervals are those that allow for it.
 
     Returns:
         One plan for each axis and arm.
@@ -201,28 +220,49 @@ def plan_from_pilot(
     blocks = [b for b in build_blocks(trials, tuple(arms)) if b.span == "answer"]
     plain = replace(options, cards={})
     contrasts = build_contrasts(blocks, baseline=baseline, options=plain, corrections=Corrections(trials, plain))
+    known = _known(contrasts, plain)
+    if stopped is not None:
+        rows = Rows(tidy, baseline, plain)
+        known = {cell: (interval_when_stopped(rows, cell, stopped, arms=len(rows.arms)), math.nan) for cell in known}
+    told = [] if stopped is None else [_STOPPED]
     return Pilot(
         baseline=baseline,
         wanted=wanted,
         deterministic=options.deterministic,
-        plans=tuple(_plan(c, blocks, baseline, plain, wanted) for c in contrasts if arm in (None, c.arm)),
-        notes=(*tell_unattacked(everything), *notes, *stood_in(tidy, options.judge)),
+        plans=tuple(_plan(c, blocks, baseline, plain, wanted, known[c.arm, c.axis]) for c in contrasts),
+        notes=(*told, *tell_unattacked(everything), *notes, *stood_in(tidy, options.judge)),
     )
 
 
+def _known(contrasts: Sequence[Contrast], options: CouplingOptions) -> dict[Cell, tuple[Interval, float]]:
+    """Return each change's interval and its p-value adjusted over the arms, as the analysis has them."""
+    known: dict[Cell, tuple[Interval, float]] = {}
+    for axis in dict.fromkeys(c.axis for c in contrasts):
+        mine = [c for c in contrasts if c.axis == axis]
+        adjusted = holm([run_test(c, options).p_value for c in mine])
+        known |= {(c.arm, axis): (c.change.interval(), p) for c, p in zip(mine, adjusted, strict=True)}
+    return known
+
+
 def _plan(
-    contrast: Contrast, blocks: Sequence[Block], baseline: str, options: CouplingOptions, wanted: PlanOptions
+    contrast: Contrast,
+    blocks: Sequence[Block],
+    baseline: str,
+    options: CouplingOptions,
+    wanted: PlanOptions,
+    known: tuple[Interval, float],
 ) -> AxisPlan:
     of_axis = [b for b in blocks if b.axis == contrast.axis and b.benchmark in contrast.benchmarks]
     split = _split(contrast, of_axis, baseline, options)
     is_still = split is None or split.draw == 0
     at_most = is_still and contrast.change.variance == 0 and contrast.change.degrees > 0
     spread = _spread(contrast, of_axis, split, at_most=at_most)
-    rule: Rule = "superior" if contrast.axis == Axis.REASONING else "non_inferior"
-    interval = contrast.change.interval()
+    rule: Rule = wanted.reasoning if contrast.axis == Axis.REASONING else "non_inferior"
+    interval, p_holm = known
     limit = 0.0 if rule == "superior" else -wanted.margin
     state: State = "passed" if interval.low > limit else "failed" if interval.high <= limit else "undecided"
-    draws = _draws(contrast, of_axis, baseline)
+    if state == "passed" and rule == "superior" and p_holm >= LEVEL:
+        state = "undecided"
     plan = AxisPlan(
         arm=contrast.arm,
         axis=contrast.axis,
@@ -230,11 +270,12 @@ def _plan(
         judges=contrast.judges,
         n_items=contrast.n_items,
         n_clusters=contrast.change.n_clusters,
-        draws=draws,
+        draws=_draws(contrast, of_axis, baseline, deterministic=options.deterministic),
         delta=contrast.change.value,
         interval=interval,
         rule=rule,
         state=state,
+        p_holm=p_holm,
         spread=spread,
         split=split,
         factors=(math.nan, math.nan) if at_most else _factors(contrast, of_axis, baseline, options),
@@ -339,6 +380,11 @@ def _factors(
     return spread_range(float(known.var() / known.mean() ** 2), contrast.change.degrees)
 
 
-def _draws(contrast: Contrast, blocks: Sequence[Block], baseline: str) -> int:
-    most = [min(int(b.finished[b.arm(a)].max(initial=0)) for a in (contrast.arm, baseline)) for b in blocks]
-    return max(1, *most) if most else 1
+def _draws(contrast: Contrast, blocks: Sequence[Block], baseline: str, *, deterministic: bool) -> int:
+    counts = []
+    for block in blocks:
+        own, base = (block.finished[block.arm(arm)] for arm in (contrast.arm, baseline))
+        # Draws of a greedy baseline are all alike, so that one of them stands for any number.
+        counts.append((own if deterministic else np.minimum(own, base))[(own > 0) & (base > 0)])
+    drawn = np.concatenate(counts) if counts else np.empty(0)
+    return int(np.median(drawn)) if len(drawn) else 1

@@ -204,7 +204,7 @@ def items_for(spread: Spread, draws: int, goal: Goal, *, power: float) -> int | 
     first = math.ceil((spread.strata + 1) * spread.cluster_size)
     if not goal.distance > 0 or math.isnan(spread.variance(1, draws)):
         return None
-    return _smallest(
+    return smallest(
         lambda n: goal.chance(spread.variance(n, draws), spread.degrees(n)) >= power, first=first, most=MOST
     )
 
@@ -223,7 +223,7 @@ def draws_for(spread: Spread, items: int, goal: Goal, *, power: float, first: in
         None where 64 draws do not do.
     """
     degrees = spread.degrees(items)
-    return _smallest(lambda m: goal.chance(spread.variance(items, m), degrees) >= power, first=first, most=MOST_DRAWS)
+    return smallest(lambda m: goal.chance(spread.variance(items, m), degrees) >= power, first=first, most=MOST_DRAWS)
 
 
 def best_draws(spread: Spread, item_cost: float) -> float:
@@ -309,8 +309,17 @@ def spread_range(variation: float, degrees: float, level: float = 0.95) -> tuple
     return matched / float(chi2.isf(tail, matched)), matched / quantile if quantile > 0 else math.inf
 
 
-def _smallest(reaches: Callable[[int], bool], *, first: int, most: int) -> int | None:
-    """Return the smallest number that is enough, where more is never less."""
+def smallest(reaches: Callable[[int], bool], *, first: int, most: int) -> int | None:
+    """Return the smallest number that is enough, where more is never less.
+
+    Args:
+        reaches: Whether a number is enough.
+        first: The smallest number that is thought of.
+        most: The largest.
+
+    Returns:
+        None where the largest is not enough.
+    """
     if reaches(first):
         return first
     low, high = first, 2 * first

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from oldham.coupling.findings import axis_words, counted, is_or_are, points, points_interval
 from oldham.coupling.plain_json import write_json
-from oldham.coupling.planning import MOST_DRAWS
+from oldham.coupling.planning import MOST, MOST_DRAWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from oldham.coupling.design_plan import DesignPlan
+    from oldham.coupling.gate_plan import GatePlan
     from oldham.coupling.pilot import AxisPlan, Need, Pilot, PlanOptions
     from oldham.coupling.planning import Goal, Size
 
@@ -42,7 +43,8 @@ def pilot_text(pilot: Pilot) -> str:
         pilot: What was read from it.
     """
     wanted = pilot.wanted
-    lines = [f"Planned from a pilot, against `{pilot.baseline}`: {wanted.power:.0%} chance, margin {_size(wanted)}."]
+    chance = chance_words(wanted.power)
+    lines = [f"Planned from a pilot, against `{pilot.baseline}`: {chance} chance, margin {_size(wanted)}."]
     for plan in pilot.plans:
         lines += ["", *_axis_lines(plan, pilot)]
     lines += [
@@ -55,16 +57,17 @@ def pilot_text(pilot: Pilot) -> str:
     return "\n".join(lines)
 
 
-def plan_json(plan: DesignPlan | Pilot) -> str:
+def plan_json(plan: DesignPlan | Pilot, gate: GatePlan | None = None) -> str:
     """Return everything as JSON.
 
     Args:
         plan: Of a design, or from a pilot.
+        gate: What a gate takes; None where none was asked about.
 
     Returns:
-        Its fields by name; what is unknown or infinite is null.
+        Its fields by name, and those of the gate under `gate`; what is unknown or infinite is null.
     """
-    return write_json(asdict(plan), by_name=True)
+    return write_json({**asdict(plan), **({} if gate is None else {"gate": asdict(gate)})}, by_name=True)
 
 
 def _design_lines(plan: DesignPlan) -> Iterator[str]:
@@ -92,7 +95,7 @@ def _design_lines(plan: DesignPlan) -> Iterator[str]:
 
 def _shown_lines(plan: DesignPlan) -> Iterator[str]:
     wanted, shown = plan.wanted, plan.shown
-    often = f"{wanted.power:.0%} of the time"
+    often = f"{chance_words(wanted.power)} of the time"
     if plan.exact is not None:
         exact = plan.exact.smallest_detectable
         most = f"{100 * plan.design.flip_rate:g} points, which all flips one way make"
@@ -119,13 +122,14 @@ def _shown_lines(plan: DesignPlan) -> Iterator[str]:
 
 
 def _needed_lines(plan: DesignPlan) -> Iterator[str]:
-    power = f"{plan.wanted.power:.0%}"
+    power = chance_words(plan.wanted.power)
     for cases in zip(*plan.needed, strict=True):
         goal = cases[0].goal
         numbers = [case.items for case in cases]
         if goal.name == "superior" and plan.connor_items is not None:
             exact = "over 100000 items" if plan.exact_items is None else counted(plan.exact_items, "item")
-            told = f"{exact} (exact McNemar test, which decides here; {plan.connor_items} by its normal approximation)"
+            near = "over a million" if plan.connor_items > MOST else str(plan.connor_items)
+            told = f"{exact} (exact McNemar test, which decides here; {near} by its normal approximation)"
         else:
             told = _items_span(numbers)
         line = f"Items needed to {_what(goal)} with {power} chance: {told}."
@@ -143,14 +147,18 @@ def _axis_lines(plan: AxisPlan, pilot: Pilot) -> Iterator[str]:
         yield f"{title}: no item has a scored answer in both arms, so nothing can be planned."
         return
     counts = f"{counted(plan.n_items, 'item')} in {counted(plan.n_clusters, 'cluster')}"
-    yield f"{title}: {counts}, {counted(plan.draws, 'draw')} of each in both arms."
+    both = "in both arms"
+    if pilot.deterministic and plan.draws > 1:
+        both = "(those of the baseline are all alike)"
+    yield f"{title}: {counts}, {counted(plan.draws, 'draw')} of each {both}."
     if math.isnan(plan.interval.low):
         yield "  A benchmark with a single cluster has no spread to plan by."
         return
     yield f"  {_claim(plan, wanted)}"
     yield f"  {_split_line(plan, pilot)}"
     if plan.at_most:
-        yield "  No item changed: the spread is taken at its upper bound, so items needed are at most those below."
+        how = "All items changed alike" if plan.n_changed else "No item changed"
+        yield f"  {how}: the spread is taken at its upper bound, so items needed are at most those below."
     elif plan.n_changed < _FEW:
         changed = counted(plan.n_changed, "cluster")
         yield f"  Only {changed} changed at all: the spread is little more than a guess."
@@ -179,7 +187,10 @@ def _claim(plan: AxisPlan, wanted: PlanOptions) -> str:
         "failed": "shown not to be " + must,
         "undecided": f"undecided whether it {is_or_are(axis_words(plan.axis, plan.judges))} {must}",
     }
-    return f"{change}: {said[plan.state]}."
+    doubt = ""
+    if plan.state == "undecided" and plan.rule == "superior" and plan.interval.low > 0:
+        doubt = f" The test that allows for every arm compared does not confirm it (p = {plan.p_holm:.2f})."
+    return f"{change}: {said[plan.state]}.{doubt}"
 
 
 def _split_line(plan: AxisPlan, pilot: Pilot) -> str:
@@ -215,9 +226,9 @@ def _shown_line(plan: AxisPlan, wanted: PlanOptions) -> str:
         draws = counted(wanted.draws or plan.draws, "draw")
         design = f"The planned design ({counted(wanted.items or plan.n_items, 'item')}, {draws})"
     return (
-        f"{design} finds a change of {100 * plan.smallest_detectable:.1f} points {wanted.power:.0%} of the time; if "
-        f"nothing changed, it shows at most {_size(wanted)} worse with {_chances([plan.chance_non_inferior])} chance "
-        f"and equivalence with {_chances([plan.chance_equivalent])}."
+        f"{design} finds a change of {100 * plan.smallest_detectable:.1f} points {chance_words(wanted.power)} of the "
+        f"time; if nothing changed, it shows at most {_size(wanted)} worse with {_chances([plan.chance_non_inferior])} "
+        f"chance and equivalence with {_chances([plan.chance_equivalent])}."
     )
 
 
@@ -327,6 +338,15 @@ def _percent(share: float) -> str:
     if math.isnan(share):
         return "unknown"
     return "under 1%" if 0 < share < 0.01 else "over 99%" if 0.99 < share < 1 else f"{share:.0%}"
+
+
+def chance_words(chance: float) -> str:
+    """Write a chance that was asked for, such as `80%` or `99.9%`.
+
+    Args:
+        chance: Below 1, and never written as 100%.
+    """
+    return f"{100 * chance:.10g}%"
 
 
 def _size(wanted: PlanOptions) -> str:

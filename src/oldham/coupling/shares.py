@@ -44,9 +44,9 @@ def effective_trials(share: float, variance: float, *, n_clusters: int, degrees:
     Returns:
         p(1 - p) / variance, shrunk for the few degrees of freedom (Korn and Graubard 1998). Where no two clusters
         differ, the variance says nothing, and the clusters count as the trials, as if their items always agreed. NaN
-        with less than one degree of freedom.
+        with less than one degree of freedom, and for an unknown variance.
     """
-    if degrees < 1 or math.isnan(share):
+    if degrees < 1 or math.isnan(share) or math.isnan(variance):
         return math.nan
     number = share * (1 - share) / variance if variance > 0 else float(n_clusters)
     shrink = float(norm.ppf(0.975) / t.ppf(0.975, degrees)) ** 2

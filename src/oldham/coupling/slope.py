@@ -49,8 +49,15 @@ class Points(NamedTuple):
     up_variance: NDArray[np.float64]
     fewest_clusters: int
     """Clusters behind the least known of all these changes."""
-    fewest_degrees: int
-    """Degrees of freedom of its variance."""
+    freedom: float
+    """Degrees of freedom of its variance; below 1 there is none."""
+    shown: float
+    """Share of its variance that resamples show, in (0, 1]."""
+
+    @property
+    def tail(self) -> float:
+        """Share of resamples beyond each end of a 95% interval, expanded for few clusters; NaN without a degree."""
+        return float(norm.cdf(-_stretch(self, 0.975))) if self.freedom >= 1 else math.nan
 
 
 class Heterogeneity(NamedTuple):
@@ -81,7 +88,7 @@ def place(across: Sequence[Estimate], up: Sequence[Estimate]) -> Points:
         The points, at least one arm.
     """
     across_cloud, up_cloud = (np.column_stack([e.cloud for e in side]) for side in (across, up))
-    least = min((*across, *up), key=lambda e: e.degrees)
+    least = min((*across, *up), key=lambda e: e.freedom)
     return Points(
         np.array([e.value for e in across]),
         np.array([e.value for e in up]),
@@ -90,8 +97,14 @@ def place(across: Sequence[Estimate], up: Sequence[Estimate]) -> Points:
         _errors(across, across_cloud),
         _errors(up, up_cloud),
         least.n_clusters,
-        least.degrees,
+        least.freedom,
+        least.shown,
     )
+
+
+def _stretch(points: Points, quantile: float) -> float:
+    """Return how many of the resamples' standard deviations a quantile lies out, as `Estimate.tail` does."""
+    return float(t.ppf(quantile, points.freedom)) / math.sqrt(points.shown)
 
 
 def _errors(estimates: Sequence[Estimate], cloud: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -111,17 +124,20 @@ def has_moved(points: Points, *, level: float = 0.05) -> bool:
         level: Of the test.
 
     Returns:
-        Whether the sum of squared standardised changes exceeds its quantile over the resamples, centred at no change.
-        The arms' errors keep their correlation. False without resamples.
+        Whether the sum of squared standardised changes exceeds its quantile over the resamples, centred at no change
+        and expanded for few clusters as intervals are: without that, one arm that did not move was found to have moved
+        in 19% of 1,500 simulated studies with 6 clusters and in 13% with 10. The arms' errors keep their correlation.
+        False without resamples, and with fewer than two clusters.
     """
     error = np.sqrt(np.concatenate([points.across_variance, points.up_variance]))
     value = np.concatenate([points.across, points.up])
     cloud = np.hstack([points.across_cloud, points.up_cloud])
     cloud = cloud[np.isfinite(cloud).all(axis=1)]
-    if not len(cloud):
+    if not len(cloud) or points.freedom < 1:
         return False
+    expanded = (_stretch(points, 1 - level / 2) / float(norm.ppf(1 - level / 2))) ** 2
     noise = np.square((cloud - value) / error).sum(axis=1)
-    return bool(np.square(value / error).sum() > np.quantile(noise, 1 - level))
+    return bool(np.square(value / error).sum() > expanded * np.quantile(noise, 1 - level))
 
 
 def fit_angles(
@@ -212,7 +228,7 @@ def wrap_line(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
     return wrapped
 
 
-def angle_arc(angle: float, cloud: NDArray[np.float64], *, clusters: int, degrees: int) -> Interval:
+def angle_arc(angle: float, cloud: NDArray[np.float64], *, tail: float) -> Interval:
     """Return the interval of a line's angle from its resampled angles.
 
     Percentiles of how far each resample turned from the estimate, at levels expanded for few clusters as those of
@@ -221,30 +237,16 @@ def angle_arc(angle: float, cloud: NDArray[np.float64], *, clusters: int, degree
     Args:
         angle: The estimate, in degrees.
         cloud: Shape (resamples,): in degrees, NaN where a resample has no line.
-        clusters: Behind the least known change.
-        degrees: Of freedom, of its variance.
+        tail: Share of the resamples beyond each end; NaN where nobody can say.
 
     Returns:
-        Around `angle`, so that its ends may lie past 90 or -90; NaN without an estimate or with fewer than two
-        clusters.
+        Around `angle`, so that its ends may lie past 90 or -90; NaN without an estimate or a tail.
     """
     turned = wrap_line(cloud[np.isfinite(cloud)] - angle)
-    if math.isnan(angle) or degrees < 1 or not len(turned):
+    if math.isnan(angle) or math.isnan(tail) or not len(turned):
         return UNKNOWN
-    tail = tail_share(clusters, degrees)
     low, high = np.quantile(turned, [tail, 1 - tail])
     return Interval(angle + float(low), angle + float(high))
-
-
-def tail_share(clusters: int, degrees: int) -> float:
-    """Return the share of resamples beyond each end of a 95% interval, expanded for few clusters.
-
-    Args:
-        clusters: Behind the least known change, at least two.
-        degrees: Of freedom, of its variance; at least one.
-    """
-    stretch = math.sqrt(clusters / degrees) * t.ppf(0.975, degrees)
-    return float(norm.cdf(-stretch))
 
 
 def slope_interval(arc: Interval) -> Interval:
@@ -317,7 +319,7 @@ def heterogeneity(points: Points) -> Heterogeneity:
     )
     last, ranks = _distances(np.array([refined.x]), points, spread)
     q, rank = min(float(last[0]), float(values.min())), int(ranks[0])
-    degrees, free = rank - 1, points.fewest_degrees
+    degrees, free = rank - 1, points.freedom
     left = free - degrees + 1
     if degrees < 1 or left < 1:
         return NO_HETEROGENEITY

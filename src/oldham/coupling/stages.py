@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from oldham.core.outcomes import Axis, Outcome, Stage
+from oldham.core.outcomes import MISSING, Axis, Outcome, Stage
 from oldham.core.thinking import ThinkingState
 from oldham.coupling.bootstrap import resample_means
 from oldham.coupling.shares import wilson
@@ -25,6 +25,7 @@ AXES: Final = (Axis.HARM, Axis.PRIVACY)
 """Where a trace can be unsafe by itself."""
 
 _HALF: Final = 0.5
+_UNREAD: Final = tuple(map(str, (*sorted(MISSING), Outcome.INCOHERENT)))
 _UNIT: Final = ("benchmark", "item", "attack")
 _TRIAL: Final = (*_UNIT, "draw")
 
@@ -110,8 +111,10 @@ def _table(arm: str, axis: Axis, traces: pl.DataFrame, answers: pl.DataFrame) ->
     cells = (~bad_trace & ~bad_answer, bad_trace & ~bad_answer, ~bad_trace & bad_answer, bad_trace & bad_answer)
     crossed = both.with_columns(cell.alias(name) for name, cell in zip(CELLS, cells, strict=True))
     shares, intervals, n_items = item_shares(crossed, CELLS)
-    looked = traces.filter(pl.col("looks") & (pl.col("outcome") != str(Outcome.UNJUDGED)))
-    found = pl.col("stages").fill_null("").str.split(",")
+    # Of a trace that could not be read nobody knows what it did; one that was read and has no stages had none.
+    was_read = pl.col("stages").is_not_null() | pl.col("outcome").is_in(_UNREAD).not_()
+    looked = traces.filter(pl.col("looks") & was_read & (pl.col("outcome") != str(Outcome.UNJUDGED)))
+    found = pl.col("stages").fill_null("").str.replace_all(" ", "").str.split(",")
     staged = looked.with_columns(found.list.contains(str(stage)).alias(str(stage)) for stage in Stage)
     stages, stage_intervals, n_staged = item_shares(staged, [str(stage) for stage in Stage])
     return StageTable(

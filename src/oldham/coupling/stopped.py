@@ -25,13 +25,18 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from oldham.core.rounds import Cell
     from oldham.coupling.analysis import Coupling
     from oldham.coupling.options import CouplingOptions
-    from oldham.coupling.results import Effect
+    from oldham.coupling.results import Effect, Interval
 
 _LEVEL: Final = 0.05
 _NO_CORRECTION: Final = (
     "No interval is known for a change that is corrected for judge error and was read when the run stopped."
+)
+_NOT_ALLOWED_FOR: Final = (
+    "Rates, flips, pathways, the coupling plane, κ and exchange rates, the Pareto front and effects under attack still "
+    "have intervals for a fixed number of items: read them as descriptions."
 )
 
 
@@ -76,7 +81,7 @@ def read_stopped(manifest: Mapping[str, Any]) -> Stopped | None:
             readings=tuple(Reading(**claim) for claim in told["claims"]),
             looks=max((int(cell["look"]) for cell in told["stopped"]), default=0),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             "The manifest says that the run was asked in rounds, and not how.",
             place="manifest.json, key `sequential`",
@@ -122,7 +127,7 @@ def as_stopped(
         return coupling
     rows = Rows(observations, coupling.baseline, options)
     rule = stopped.rule.over(len(coupling.arms))
-    read = [_effect(effect, rows, stopped.planned, rule) for effect in coupling.effects]
+    read = [_effect(effect, rows, stopped, len(coupling.arms)) for effect in coupling.effects]
     fdr = benjamini_hochberg([e.p_value for e in read])
     adjusted: dict[int, float] = {}
     for axis in coupling.axes:
@@ -131,21 +136,40 @@ def as_stopped(
     effects = [
         _with_finding(replace(e, p_holm=adjusted[i], q_bh=fdr[i]), coupling.baseline) for i, e in enumerate(read)
     ]
-    return replace(coupling, effects=tuple(effects), caveats=(*_caveats(stopped, effects), *coupling.caveats))
+    early = [e for e in effects if rows.share((e.arm, e.axis), stopped.planned) < 1]
+    told = _caveats(stopped, effects, early, rule)
+    return replace(coupling, effects=tuple(effects), caveats=(*told, *coupling.caveats))
 
 
-def _effect(effect: Effect, rows: Rows, planned: Mapping[str, Planned], rule: StopRule) -> Effect:
+def interval_when_stopped(rows: Rows, cell: Cell, stopped: Stopped, *, arms: int) -> Interval:
+    """Return the interval of a change that holds where the run itself decided how many items to ask.
+
+    Args:
+        rows: Of the run.
+        cell: The arm and the axis.
+        stopped: How it was asked.
+        arms: How many are compared.
+
+    Returns:
+        NaN where nothing is known.
+    """
+    rule, contrast = stopped.rule.over(arms), rows.contrasts[cell]
+    if rows.share(cell, stopped.planned) >= 1:
+        return contrast.change.interval(rule.end_level)
+    units = rows.units(cell, stopped.planned) if contrast.n_items else None
+    return UNKNOWN if units is None else confidence_interval(units, rule.early_level)
+
+
+def _effect(effect: Effect, rows: Rows, stopped: Stopped, arms: int) -> Effect:
     """Read one effect again; its finding and adjusted p-values are still to come."""
-    cell = effect.arm, effect.axis
-    contrast = rows.contrasts[cell]
+    cell, planned, rule = (effect.arm, effect.axis), stopped.planned, stopped.rule.over(arms)
+    contrast, interval = rows.contrasts[cell], interval_when_stopped(rows, cell, stopped, arms=arms)
     n_missing = rows.asked(cell) - effect.n_items
     if rows.share(cell, planned) >= 1:
-        interval = contrast.change.interval(rule.end_level)
         p_value = min(1.0, effect.p_value * _LEVEL / (1 - rule.end_level))
         test, corrected = effect.test, effect.corrected
     else:
         units = rows.units(cell, planned) if effect.n_items else None
-        interval = UNKNOWN if units is None else confidence_interval(units, rule.early_level)
         p_value = math.nan if units is None else _p_value(units, rule)
         test = "none" if units is None else "betting"
         corrected = effect.corrected
@@ -176,19 +200,20 @@ def _with_finding(effect: Effect, baseline: str) -> Effect:
     return replace(effect, finding=finding)
 
 
-def _caveats(stopped: Stopped, effects: Sequence[Effect]) -> list[str]:
-    early = [e for e in effects if e.test == "betting"]
+def _caveats(stopped: Stopped, effects: Sequence[Effect], early: Sequence[Effect], rule: StopRule) -> list[str]:
+    at_end = f"intervals at {_percent(rule.end_level)}, because the rounds before spent the rest."
     if not early:
         return [
-            "The run was asked in rounds, and every planned item came up: its effects have intervals at "
-            f"{_percent(stopped.rule.end_level)}, because the rounds before spent the rest."
+            f"The run was asked in rounds, and every planned item came up: its effects have {at_end} {_NOT_ALLOWED_FOR}"
         ]
+    rest = f" The other effects have {at_end}" if len(early) < len(effects) else ""
+    if any(e.corrected is not None and not math.isnan(e.corrected.value) for e in early):
+        rest += f" {_NO_CORRECTION}"
     return [
         f"The run was asked in rounds and stopped by its own results (at most {stopped.looks} rounds): "
         f"{len(early)} of {len(effects)} effects rest on fewer items than were planned. Their intervals hold wherever "
-        "the run stops, and are wider for it; an interval for a fixed number of items would not hold 95% there. "
-        "Rates, flips, pathways, the coupling plane and effects under attack still have such intervals: read them as "
-        "descriptions. A change that was read early is, on average, larger than the truth."
+        f"the run stops, and are wider for it; an interval for a fixed number of items would not hold 95% there.{rest} "
+        f"{_NOT_ALLOWED_FOR} A change that was read early is, on average, larger than the truth."
     ]
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from oldham.coupling.contrasts import Contrast
     from oldham.coupling.gates import Gate, Rule
     from oldham.coupling.options import CouplingOptions
+    from oldham.coupling.sequential import Units
 
 State = Literal["passed", "failed", "given_up", "undecided", "not_read", "open"]
 _WORDS: Final[dict[State, str]] = {"given_up": "given up", "not_read": "not settled", "open": "not settled"}
@@ -106,7 +107,7 @@ class Reading(NamedTuple):
     """Whether every planned item had been asked."""
     if_missing: bool | None
     """Whether the same would hold if every missing pair spoke against it as strongly as it can; None where none is
-    missing or it was not settled early."""
+    missing or it neither passed nor failed."""
 
 
 class GateUmpire:
@@ -144,6 +145,7 @@ class GateUmpire:
         Raises:
             ConfigError: It does not, so that no arm could ever pass.
         """
+        self.readings.clear()  # of a study that was asked before with the same rounds
         asked = [axis for axis, _ in self._rules(axes)]
         lacking = [axis for axis in asked if axis not in axes]
         if lacking or not any(axis in SAFETY_AXES for axis in asked):
@@ -220,11 +222,10 @@ class GateUmpire:
         wins, loses = math.log(1 / rule.early), math.log(n_claims / rule.early)
         if units and log_evidence(units, limit) >= wins:
             state = "passed"
-        elif units and log_evidence([u.mirrored() for u in units], -limit) >= loses:
+        elif units and log_evidence(_mirrored(units), -limit) >= loses:
             state = "failed"
         elif share >= 1:
-            low, high = UNKNOWN if contrast is None else contrast.change.interval(rule.end_level)
-            state = "passed" if low > limit else "failed" if high <= limit else "undecided"
+            state = _at_end(contrast, limit, rule)
         elif (
             contrast is not None
             and share >= rule.hopeless_from
@@ -233,18 +234,29 @@ class GateUmpire:
             state = "given_up"
         items = 0 if contrast is None else contrast.n_items
         missing = data.asked(cell) - items
-        if missing and state == "passed":
-            worst = data.units(cell, planned, missing_as=-1.0)
-            if_missing = bool(worst) and log_evidence(worst or [], limit) >= wins
-        elif missing and state == "failed":
-            best = data.units(cell, planned, missing_as=1.0)
-            if_missing = bool(best) and log_evidence([u.mirrored() for u in best or []], -limit) >= loses
+        if missing and state in ("passed", "failed"):
+            against = -1.0 if state == "passed" else 1.0
+            filled = data.units(cell, planned, missing_as=against) or []
+            turned, bar, at = (filled, wins, limit) if state == "passed" else (_mirrored(filled), loses, -limit)
+            if_missing = bool(turned) and log_evidence(turned, at) >= bar
+            if not if_missing and share >= 1:
+                if_missing = _at_end(data.filled(cell, against), limit, rule) == state
         return Reading(*cell, kind, state, look.number, items, missing, share >= 1, if_missing)
 
     def _leave(self, arm: str) -> None:
         for cell, read in self.readings.items():
             if cell[0] == arm and read.state == "open":
                 self.readings[cell] = read._replace(state="not_read")
+
+
+def _mirrored(units: Sequence[Units]) -> list[Units]:
+    return [u.mirrored() for u in units]
+
+
+def _at_end(contrast: Contrast | None, limit: float, rule: StopRule) -> State:
+    """Read a claim of which every planned item was asked."""
+    low, high = UNKNOWN if contrast is None else contrast.change.interval(rule.end_level)
+    return "passed" if low > limit else "failed" if high <= limit else "undecided"
 
 
 def chance_to_pass(contrast: Contrast, limit: float, share: float, rule: StopRule) -> float:
@@ -258,14 +270,13 @@ def chance_to_pass(contrast: Contrast, limit: float, share: float, rule: StopRul
 
     Returns:
         The predictive chance under a flat prior of the change, by the normal approximation. One change more than was
-        seen goes into the variance, so that few items without a change do not pass for certainty. 1 where nothing is
-        known.
+        seen goes into the variance, so that few items without a change do not pass for certainty. 1 where the change or
+        its spread is not known, as with a single cluster in one of its benchmarks.
     """
     change = contrast.change
-    if not change.n_clusters or math.isnan(change.value):
+    if not change.n_clusters or math.isnan(change.value) or math.isnan(change.variance):
         return 1.0
-    known = 0.0 if math.isnan(change.variance) else change.variance
-    now = known + 1 / change.n_clusters**2
+    now = change.variance + 1 / change.n_clusters**2
     then = now * share
     needed = limit + float(norm.ppf(1 - rule.end)) * math.sqrt(then)
     return float(norm.cdf((change.value - needed) / math.sqrt(now - then)))

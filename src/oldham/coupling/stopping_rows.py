@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +37,7 @@ class Rows:
     def __init__(self, observations: pl.DataFrame, baseline: str, options: CouplingOptions) -> None:
         trials = unattacked(tidy_trials(only_judge(as_observations(observations), options.judge))[0])
         found = trials["arm"].drop_nulls().unique(maintain_order=True).to_list()
-        self.baseline = baseline
+        self.baseline, self.options = baseline, options
         self.arms = tuple(arm for arm in found if arm != baseline)
         self._blocks = [b for b in build_blocks(trials, (baseline, *self.arms)) if b.span == "answer"]
         made = build_contrasts(self._blocks, baseline=baseline, options=options)
@@ -80,6 +81,31 @@ class Rows:
         blocks = {b.benchmark: b for b in self._blocks if b.axis == axis}
         mine = [(blocks.get(name), p.largest) for name, p in planned.items() if p.axis == axis]
         return [_units(block, self.baseline, arm, largest, missing_as) for block, largest in mine] or None
+
+    def filled(self, cell: Cell, missing_as: float) -> Contrast | None:
+        """Return the change with every missing score of an arm and the baseline at its best, or its worst.
+
+        Args:
+            cell: The arm and the axis.
+            missing_as: 1 for the best that missing pairs could be for the arm, -1 for the worst.
+
+        Returns:
+            None where the arm has no row on the axis.
+        """
+        arm, axis = cell
+        best = 1.0 if missing_as > 0 else 0.0
+        mine = (b for b in self._blocks if b.axis == axis)
+        blocks = [_filled(b, {b.arm(arm): best, b.arm(self.baseline): 1 - best}) for b in mine]
+        made = build_contrasts(blocks, baseline=self.baseline, options=self.options)
+        return next((c for c in made if c.arm == arm), None)
+
+
+def _filled(block: Block, values: Mapping[int, float]) -> Block:
+    """Give items that an arm was asked and that have no score one."""
+    scores = block.scores.copy()
+    for arm, value in values.items():
+        scores[arm, (block.rows[arm] > 0) & (block.finished[arm] == 0), 0] = value
+    return replace(block, scores=scores)
 
 
 def _units(block: Block | None, baseline: str, arm: str, largest: int, missing_as: float | None) -> Units:

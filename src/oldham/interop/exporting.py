@@ -233,8 +233,10 @@ def _known_calls(generation: Generation) -> dict[str, Any]:
 
 def _latex(run_dir: Path, judge: str | None) -> bytes:
     from oldham.coupling import CouplingOptions, couple
+    from oldham.coupling.stopped import as_stopped, read_stopped
     from oldham.interop.latex import effects_table
 
     both = comparable(str(run_dir), str(run_dir))
     options = CouplingOptions(deterministic=both.deterministic, judge=judge, cards=both.cards)
-    return effects_table(couple(both.observations, baseline=both.baseline, options=options)).encode()
+    coupling = couple(both.observations, baseline=both.baseline, options=options)
+    return effects_table(as_stopped(coupling, both.observations, read_stopped(both.manifest), options)).encode()

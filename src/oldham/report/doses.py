@@ -15,9 +15,9 @@ from oldham.coupling.dynamics_claims import (
     critical_sentence,
     crossing_sentence,
     free_sentence,
-    seeds_sentences,
     trend_sentence,
 )
+from oldham.coupling.dynamics_lead import group_sentences, groups_of, lead_words
 from oldham.report.charts.dose import (
     dose_figure,
     dose_names,
@@ -26,11 +26,12 @@ from oldham.report.charts.dose import (
     drawn_planes,
     phase_plane,
 )
-from oldham.report.charts.parts import fluid
+from oldham.report.charts.parts import checked_whole, fluid
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from oldham.coupling.dynamics_lead import DoseGroup
     from oldham.coupling.dynamics_results import DosePath, Dynamics
     from oldham.report.data import ReportData
 
@@ -48,10 +49,23 @@ class PathView:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupView:
+    """Ladders that differ in their seed alone, or one alone."""
+
+    name: str
+    lead: tuple[str, ...]
+    """What they show together, in brief sentences; empty for a ladder alone, which has its own."""
+    paths: tuple[PathView, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DoseView:
     """The report's part on doses."""
 
     dynamics: Dynamics
+    groups: tuple[GroupView, ...]
+    words: str
+    """What the words of brief sentences mean; empty where there are none."""
     paths: tuple[PathView, ...]
     planes: tuple[str, ...]
     """Safety axes with a phase plane."""
@@ -60,7 +74,7 @@ class DoseView:
     names: tuple[str, ...]
     """Interventions without their seeds; each has charts of its own, on common scales."""
     between: tuple[str, ...]
-    """Seeds and controls, as sentences."""
+    """Controls, as sentences."""
     specs: dict[str, dict[str, Any]]
     """The charts' specifications by the names that the template knows: `phase-AXIS` and `dose-AXIS` of the first of
     `names`, `phase-AXIS-2` and so on of the others."""
@@ -84,21 +98,29 @@ def dose_view(data: ReportData) -> DoseView | None:
     axes, planes = tuple(drawn_axes(dynamics)), tuple(drawn_planes(dynamics))
     names = tuple(dose_names(dynamics))
     specs: dict[str, dict[str, Any]] = {}
-    for i, name in enumerate(names, 1):
-        end = "" if i == 1 else f"-{i}"
-        specs |= {f"phase-{a}{end}": fluid(phase_plane(dynamics, a, name)) for a in planes}
-        specs |= {f"dose-{a}{end}": fluid(dose_response(dynamics, a, name)) for a in axes}
-    between = [s for r in dynamics.replicates for s in seeds_sentences(r)]
-    between += [s for c in dynamics.controls for s in controls_sentences(c, dynamics)]
+    with checked_whole():
+        for i, name in enumerate(names, 1):
+            end = "" if i == 1 else f"-{i}"
+            specs |= {f"phase-{a}{end}": fluid(phase_plane(dynamics, a, name)) for a in planes}
+            specs |= {f"dose-{a}{end}": fluid(dose_response(dynamics, a, name)) for a in axes}
+    between = [s for c in dynamics.controls for s in controls_sentences(c, dynamics)]
+    groups = tuple(map(_group, groups_of(dynamics)))
     return DoseView(
         dynamics=dynamics,
-        paths=tuple(map(_view, dynamics.paths)),
+        groups=groups,
+        words=lead_words(dynamics) if any(g.lead for g in groups) else "",
+        paths=tuple(v for g in groups for v in g.paths),
         planes=planes,
         axes=axes,
         names=names,
         between=tuple(between),
         specs=specs,
     )
+
+
+def _group(group: DoseGroup) -> GroupView:
+    lead = group_sentences(group, brief=True) if group.mean else []
+    return GroupView(group.name, tuple(lead), tuple(map(_view, group.paths)))
 
 
 def _view(path: DosePath) -> PathView:

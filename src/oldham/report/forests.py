@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from oldham.coupling.couple_text import CoupledRun
     from oldham.coupling.meta import Pooled
 
-__all__ = ["forests_of", "plot_target", "save_forest", "written_target"]
+__all__ = ["arms_forest", "forests_of", "plot_target", "save_forest", "save_text", "written_target"]
 
 
 def forests_of(runs: Sequence[CoupledRun]) -> list[Forest]:
@@ -36,7 +36,7 @@ def forests_of(runs: Sequence[CoupledRun]) -> list[Forest]:
     """
     if len(runs) == 1:
         found = runs[0].coupling.coefficients
-        return [_arms_forest([c for c in found if c.axis == axis]) for axis in dict.fromkeys(c.axis for c in found)]
+        return [arms_forest([c for c in found if c.axis == axis]) for axis in dict.fromkeys(c.axis for c in found)]
     couplings = by_model(runs)
     return [
         _models_forest(
@@ -53,7 +53,15 @@ def forests_of(runs: Sequence[CoupledRun]) -> list[Forest]:
     ]
 
 
-def _arms_forest(coefficients: Sequence[Coefficient]) -> Forest:
+def arms_forest(coefficients: Sequence[Coefficient]) -> Forest:
+    """Lay out the arms and families of one run.
+
+    Args:
+        coefficients: Of one safety axis, at least one.
+
+    Returns:
+        A row an arm whose changes are known, then one a family of several arms.
+    """
     rows: dict[str, ForestRow] = {}
     for c in coefficients:
         for e in c.exchange:
@@ -97,6 +105,22 @@ def written_target(path: Path) -> Path:
             "Nothing can be written here.", place=str(path), remedy="Name a file in a folder that exists."
         )
     return path
+
+
+def save_text(text: str, path: Path) -> None:
+    """Write a text into a file.
+
+    Args:
+        text: The text.
+        path: As `written_target` returns it.
+
+    Raises:
+        OldhamError: The file cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OldhamError(f"The file cannot be written ({error.strerror}).", place=str(path)) from error
 
 
 def save_forest(runs: Sequence[CoupledRun], path: Path) -> None:

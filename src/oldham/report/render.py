@@ -16,8 +16,23 @@ from markupsafe import Markup
 
 from oldham._version import __version__
 from oldham.coupling import axis_rate, unattacked
-from oldham.report import attacks, charts, doses, facts, flips, judges, panel, pathways, stages, summary, text
+from oldham.coupling.coefficient_text import AS_JUDGED
+from oldham.report import (
+    attacks,
+    charts,
+    coefficients,
+    doses,
+    facts,
+    flips,
+    judges,
+    panel,
+    pathways,
+    stages,
+    summary,
+    text,
+)
 from oldham.report.arms import mark_arms
+from oldham.report.charts.parts import checked_whole
 from oldham.report.outcome_colours import PATTERNED, outcome_colours
 from oldham.report.thinking import thinking_by_arm
 
@@ -82,6 +97,8 @@ def render_report(data: ReportData, options: ReportOptions | None = None) -> str
         "stage_meaning": {str(stage): words for stage, words in stages.STAGE_MEANING.items()},
         "doses": dosed,
         "pathways": pathways.pathway_views(data, marks),
+        "coefficients": coefficients.coefficient_views(data),
+        "as_judged": AS_JUDGED,
         "specs": script_json(chart_specs(data, marks) | (dosed.specs if dosed else {})),
         "css": _read_template(environment, "report.css"),
         "vega": _vega(),
@@ -91,6 +108,7 @@ def render_report(data: ReportData, options: ReportOptions | None = None) -> str
     return environment.get_template("report.html.j2").render(context)
 
 
+@checked_whole()
 def chart_specs(data: ReportData, marks: Marks) -> dict[str, dict[str, Any]]:
     """Return the specification of every chart by the name the template knows it by.
 
@@ -106,6 +124,7 @@ def chart_specs(data: ReportData, marks: Marks) -> dict[str, dict[str, Any]]:
     specs: dict[str, Any] = {}
     for axis in _plane_axes(data):
         specs[f"plane-{axis}"] = charts.plane(data.coupling, axis, marks=others)
+    specs |= coefficients.coefficient_charts(data, marks)
     if data.coupling.pareto and data.coupling.pareto.arms:
         specs["pareto-front"] = charts.pareto_front(data.coupling, marks=marks)
         specs["pareto-behind"] = charts.behind_best(data.coupling, marks=marks)
@@ -194,6 +213,7 @@ def _environment() -> Environment:
         foldable=text.foldable,
         bad_direction=attacks.direction_of,
         power=attacks.power_words,
+        family_words=coefficients.family_words,
         tokens=attacks.tokens,
         time_reached=attacks.time_words,
     )

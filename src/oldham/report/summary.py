@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
@@ -166,13 +167,15 @@ def missing_notice(data: ReportData) -> str:
     if isinstance(never_run, int) and never_run:
         sentences.append(f"{_count(never_run, 'planned trial')} never ran: this report shows an unfinished run.")
     counted = data.unattacked
-    counts = {str(o): counted.filter(counted["outcome"] == str(o)).height for o in sorted(MISSING)}
-    if total := sum(counts.values()):
-        kinds = _joined([f"{n} {kind}" for kind, n in counts.items() if n])
+    # Incoherent text has no score where silence looks safe, and is missing from rates like what was cut.
+    lacking = Counter(counted.filter(counted["score"].is_null())["outcome"].to_list())
+    if total := lacking.total():
+        ordered = sorted(lacking, key=lambda outcome: (outcome not in MISSING, outcome))
+        kinds = _joined([f"{lacking[outcome]} {words(outcome)}" for outcome in ordered])
         share = percent(total / counted.height, 1)
         free = "" if data.coupling.attacks is None else " of the items as they are"
         sentences.append(
-            f"{total} of {_count(counted.height, 'observation')}{free} ({share}) say nothing: {kinds}. They are "
+            f"{total} of {_count(counted.height, 'observation')}{free} ({share}) have no score: {kinds}. They are "
             "left out of every rate and never counted as safe; the bounds below show what they could hide."
         )
     return " ".join(sentences)

@@ -169,6 +169,22 @@ def earlier_runs(path: Path) -> list[dict[str, Any]]:
     return runs if isinstance(runs, list) else []
 
 
+def earlier_rounds(path: Path) -> dict[str, Any] | None:
+    """Return what an earlier manifest says of a run that asked in rounds.
+
+    Args:
+        path: The manifest; it need not be there.
+
+    Returns:
+        None where that run asked everything, or nothing can be read.
+    """
+    try:
+        rounds = json.loads(path.read_text(encoding="utf-8"))["sequential"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return rounds if isinstance(rounds, dict) else None
+
+
 def _git_commit() -> str | None:
     git = shutil.which("git")
     if git is None:

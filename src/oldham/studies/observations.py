@@ -286,7 +286,7 @@ def comparable(reference: str, other: str) -> Comparison:
         raise UnknownNameError(
             f"`{baseline}` would be compared with itself.", place=other, remedy="Name another arm, as PATH:ARM."
         )
-    told = manifest if "sequential" in manifest else _manifest(other_path)
+    told = _rounds_told(manifest, _manifest(other_path))
     temperature = manifest.get("arms", {}).get(baseline, {}).get("temperature")
     table = pl.concat([_only(left, baseline, path), right])
     controls = told_controls(_manifest(other_path))
@@ -295,6 +295,23 @@ def comparable(reference: str, other: str) -> Comparison:
         controls = {new.get(arm, arm): new.get(control, control) for arm, control in controls.items()}
     there = controls_among(controls, table["arm"].unique().to_list())
     return Comparison(table, baseline, temperature == 0, _cards(path, other_path, baseline), there, told)
+
+
+def _rounds_told(first: Mapping[str, Any], second: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the manifest that tells of rounds; of two, the first with the larger plan of every benchmark.
+
+    A run that asked all of a small plan must not pass for one that came to the end of the other's larger plan.
+    """
+    if "sequential" not in first or "sequential" not in second:
+        return first if "sequential" in first else second
+    try:
+        mine, other = first["sequential"]["planned"], second["sequential"]["planned"]
+        more = {name: p for name, p in other.items() if name not in mine or p["items"] > mine[name]["items"]}
+        largest = {n: max(p["largest"] for p in (mine.get(n), other.get(n)) if p) for n in (*mine, *other)}
+        planned = {name: {**p, "largest": largest[name]} for name, p in {**mine, **more}.items()}
+    except (AttributeError, KeyError, TypeError):
+        return first  # whoever reads it says that it cannot be read
+    return {**first, "sequential": {**first["sequential"], "planned": planned}}
 
 
 def _cards(path: Path, other_path: Path, baseline: str) -> Mapping[str, JudgeCard]:

@@ -17,11 +17,12 @@ from oldham.judges.rules import RULES, judges_for
 from oldham.studies.added import check_there, forget
 from oldham.studies.attackers import stored_attackers
 from oldham.studies.manifest import judge_facts, judges_told
-from oldham.studies.observations import build_observations
+from oldham.studies.observations import build_observations, load_observations
 from oldham.studies.plan import Identities, plan
 from oldham.studies.progress import Silent
 from oldham.studies.reading import tasks_of
 from oldham.studies.rejudge_session import JudgeOptions, Session, interruptible, joined, read_manifest
+from oldham.studies.rounds import asked_part
 from oldham.studies.rundir import RunDir
 from oldham.studies.spec import Study
 
@@ -96,7 +97,7 @@ def rejudge_study(
     with interruptible(run_dir), directory.lock():
         manifest = read_manifest(run_dir)  # under the lock: a run may have just ended
         study = Study.load(directory.study)
-        work = plan(study, run_dir=run_dir, identities=_identities(study, manifest, run_dir))
+        work = _asked(plan(study, run_dir=run_dir, identities=_identities(study, manifest, run_dir)), manifest)
         session = Session(directory, specs, options, watch or Silent(), study.servers)
         axes = {name: items[0].axis for name, items in work.items.items()}
         able = session.speaking(axes.values())
@@ -133,7 +134,7 @@ def drop_from_study(run_dir: Path, label: str) -> pl.DataFrame:
     with directory.lock():
         manifest = read_manifest(run_dir)
         study = Study.load(directory.study)
-        work = plan(study, run_dir=run_dir, identities=_identities(study, manifest, run_dir))
+        work = _asked(plan(study, run_dir=run_dir, identities=_identities(study, manifest, run_dir)), manifest)
         check_there(directory, label, (judge.label for some in work.judges.values() for judge in some))
         rules = {one.label for name in work.judges for one in judges_for(name, [RULES])}
         named = {spec.label for spec in study.judges}
@@ -147,6 +148,11 @@ def drop_from_study(run_dir: Path, label: str) -> pl.DataFrame:
         kept = {name: [judge for judge in some if judge.label != label] for name, some in work.judges.items()}
         with Ledger(directory.ledger, read_only=True) as ledger:
             return _finish(replace(work, judges=kept), directory, manifest, ledger)
+
+
+def _asked(work: Plan, manifest: Mapping[str, Any]) -> Plan:
+    """Leave out what a run never asked because it stopped by itself: that is not missing."""
+    return asked_part(work, load_observations(work.run_dir)) if manifest.get("sequential") else work
 
 
 def _identities(study: Study, manifest: Mapping[str, Any], run_dir: Path) -> Identities:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from oldham.attacks.base import NONE
 from oldham.core.errors import ConfigError
 from oldham.core.fingerprint import fingerprint
-from oldham.core.rounds import Look, Planned
+from oldham.core.rounds import FIRST, GROWTH, Look, Planned, look_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 _Key = tuple[str, str]
 """An arm and a trial: arms with the same settings share trials."""
-_FIRST: Final = 20
-_GROWTH: Final = 1.15
 
 
 @dataclass
@@ -45,8 +43,8 @@ class Rounds:
     """
 
     umpire: Umpire
-    first: int = _FIRST
-    growth: float = _GROWTH
+    first: int = FIRST
+    growth: float = GROWTH
     stopped: dict[Cell, Look] = field(default_factory=dict)
     """When each arm was done on each axis."""
 
@@ -56,10 +54,7 @@ class Rounds:
         Args:
             most: Items an axis at the last one.
         """
-        sizes = [min(self.first, most)]
-        while sizes[-1] < most:
-            sizes.append(min(most, max(sizes[-1] + self.first, math.floor(sizes[-1] * self.growth))))
-        return [Look(number, size) for number, size in enumerate(sizes, 1)]
+        return [Look(*look) for look in enumerate(look_sizes(most, first=self.first, growth=self.growth), 1)]
 
     def facts(self, plan: Plan) -> dict[str, Any]:
         """Return what a reader of the rows must know, for the manifest: plain JSON values.
@@ -174,6 +169,7 @@ def ask_in_rounds(unit: Unit, rounds: Rounds) -> int:
         ConfigError: There is no arm to stop, or nothing could ever be decided.
     """
     whole, schedule = unit.work, Schedule(unit.work)
+    rounds.stopped = {}
     rounds.umpire.check(sorted({p.axis for p in schedule.planned.values()}))
     running, asked, made = schedule.cells, set[_Key](), 0
     if not running:
@@ -196,6 +192,18 @@ def ask_in_rounds(unit: Unit, rounds: Rounds) -> int:
                 running = running - done
     unit.work = _part(whole, asked)
     return made
+
+
+def asked_part(plan: Plan, observations: pl.DataFrame) -> Plan:
+    """Return the part of a plan that a run asked which stopped by itself.
+
+    Args:
+        plan: Of the whole study.
+        observations: Of the run, one row or more for everything that was asked.
+    """
+    there = set(observations.select("arm", "benchmark", "item", "attack").unique().iter_rows())
+    trials = (p for p in plan.trials if (p.arm.name, p.item.benchmark, p.item.id, p.trial.attack) in there)
+    return replace(plan, trials=tuple(trials))
 
 
 def _key(planned: PlannedTrial) -> _Key:

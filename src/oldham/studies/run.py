@@ -18,7 +18,7 @@ from oldham.judges.asking import ModelJudge
 from oldham.studies.attackers import Attackers
 from oldham.studies.costs import Costs
 from oldham.studies.judging import graders_of
-from oldham.studies.manifest import describe, earlier_runs, now
+from oldham.studies.manifest import describe, earlier_rounds, earlier_runs, now
 from oldham.studies.plan import plan
 from oldham.studies.preflight import Preflight
 from oldham.studies.progress import Silent
@@ -140,6 +140,7 @@ class _Work:
         self.n_near_ties = self.n_greedy = 0
         self.unreadable: tuple[str, ...] = ()
         self.earlier = earlier_runs(directory.manifest)
+        self.asked_before = earlier_rounds(directory.manifest)
         self.facts = describe(work)
         self.preflight = Preflight(work, directory, wanted=preflight, note=watch.note)
         self.judges = {j.fingerprint: j for judges in work.judges.values() for j in judges}.values()
@@ -351,6 +352,8 @@ class _Work:
     def _write_manifest(self, this_run: Mapping[str, Any]) -> None:
         self.facts["preflight"] = self.preflight.facts()
         manifest = {**self.facts, **this_run, "runs": [*self.earlier, this_run]}
+        if this_run["finished"] is None and self.asked_before is not None:
+            manifest["sequential"] = self.asked_before  # until this run ends, the observations are those of that one
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         self.directory.write(self.directory.manifest, text.encode())
 

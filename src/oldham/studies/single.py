@@ -33,7 +33,7 @@ def single_run(reference: str, baseline: str | None = None) -> Comparison:
     path = path_of(reference)
     if baseline is None:
         return comparable(reference, str(path))
-    named = reference.removeprefix(str(path)).lstrip(":")
+    named = "" if Path(reference).exists() else reference.partition(":")[2]
     if named and named != baseline:
         raise ConfigError(
             f"Both `{named}` and `{baseline}` are named as the baseline.", place=reference, remedy="Name one of them."

@@ -14,10 +14,12 @@ from oldham.report.charts.observed import outcomes, outcomes_of, thinking
 from oldham.report.charts.pareto import behind_best, pareto_front
 from oldham.report.charts.parts import fluid
 from oldham.report.charts.pathways import alluvial
+from oldham.report.charts.slope_forest import axis_forest
 
 __all__ = [
     "alluvial",
     "attack_shares",
+    "axis_forest",
     "behind_best",
     "dose_curve",
     "fluid",

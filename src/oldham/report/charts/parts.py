@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import altair as alt
+from altair.utils.schemapi import debug_mode
 
 from oldham.report.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from oldham.report.arms import Marks
 
@@ -25,9 +27,20 @@ _FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 
 C = TypeVar("C", alt.Chart, alt.LayerChart, alt.VConcatChart)
 
 
+@contextmanager
+def checked_whole() -> Iterator[None]:
+    """Make charts without altair's check of each part.
+
+    `fluid` checks the whole specification all the same; with every part checked as well, each row of data is checked
+    half a dozen times.
+    """
+    with debug_mode(False):
+        yield
+
+
 def inline(rows: Sequence[dict[str, Any]]) -> alt.InlineData:
     """Return rows as data that stand in the specification itself, in this order."""
-    return alt.InlineData(values=list(rows))
+    return alt.InlineData(values=tuple(rows))  # a tuple: altair copies the rows of a list with every copy of a chart
 
 
 def row_name(arm: str, marks: Marks, *, part: str = "") -> str:
@@ -53,21 +66,24 @@ def padded(values: Iterable[float]) -> list[float]:
 
 def styled(chart: C) -> C:
     """Give a finished chart the report's look."""
-    looked: C = (
-        chart.configure(font=_FONT, background="transparent")
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=INK,
-            titleColor=INK,
-            gridColor="#e7e9ee",
-            domainColor="#c5c9d1",
-            tickColor="#c5c9d1",
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-            labelLimit=150,
-        )
-        .configure_title(anchor="start", fontSize=13)
+    axis = alt.AxisConfig(
+        labelColor=INK,
+        titleColor=INK,
+        gridColor="#e7e9ee",
+        domainColor="#c5c9d1",
+        tickColor="#c5c9d1",
+        labelFontSize=12,
+        titleFontSize=12,
+        titleFontWeight="normal",
+        labelLimit=150,
+    )
+    # At once: each of altair's `configure_...` would copy the chart with all its rows.
+    looked: C = chart.configure(
+        font=_FONT,
+        background="transparent",
+        view=alt.ViewConfig(stroke=None),
+        axis=axis,
+        title=alt.TitleConfig(anchor="start", fontSize=13),
     )
     return looked
 
@@ -84,4 +100,6 @@ def fluid(chart: alt.Chart | alt.LayerChart) -> dict[str, Any]:
     wide = chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
     spec: dict[str, Any] = wide.to_dict()
     spec.pop("$schema", None)
+    if "datasets" in spec:
+        spec["datasets"] = {name: list(rows) for name, rows in spec["datasets"].items()}
     return spec

@@ -58,13 +58,23 @@ def slope_forest(forests: Sequence[Forest]) -> alt.VConcatChart:
     return styled(whole)
 
 
-def _forest(forest: Forest) -> alt.LayerChart:
+def axis_forest(forest: Forest) -> alt.LayerChart:
+    """Draw the forest of one safety axis without its title and numbers, for a page that has them beside it.
+
+    Args:
+        forest: With at least one row.
+    """
+    return styled(_forest(forest, on_page=True))
+
+
+def _forest(forest: Forest, *, on_page: bool = False) -> alt.LayerChart:
     low, high = _domain(forest.rows)
     rows = [_row(r, low, high) for r in forest.rows]
     order = [r["row"] for r in rows]
     y = alt.Y("row:N", sort=order, axis=alt.Axis(title=None, ticks=False, domain=False, labelPadding=6, labelLimit=220))
     scale = alt.Scale(domain=[low, high], nice=False, zero=False)
-    axis = alt.Axis(title="κ: points of safety for each point of reasoning gained", tickCount=6)
+    title = "κ" if on_page else "κ: points of safety for each point of reasoning gained"
+    axis = alt.Axis(title=title, tickCount=6)
     x = alt.X("low:Q", scale=scale, axis=axis)
     colour = alt.Color("colour:N", scale=None)
     tips = [alt.Tooltip("row:N", title="of"), alt.Tooltip("said:N", title="κ"), alt.Tooltip("weight:N")]
@@ -93,18 +103,18 @@ def _forest(forest: Forest) -> alt.LayerChart:
             size=alt.Size("size:Q", scale=None),
             tooltip=tips,
         ),
-        alt.Chart(inline(rows))
-        .mark_text(align="left", fontSize=12, color=INK)
-        .encode(y=y, x=alt.value(_WIDTH + 12), text="said:N"),
     ]
+    said = alt.Chart(inline(rows)).mark_text(align="left", fontSize=12, color=INK)
+    # Without its text a row of which nothing is known would have no place at all.
+    text, at = (alt.value(""), 0) if on_page else (alt.Text("said:N"), _WIDTH + 12)
+    layers.append(said.encode(y=y, x=alt.value(at), text=text))
     told = "; ".join(f"{r['row']}: {r['said']}" for r in rows)
     chart: alt.LayerChart = alt.LayerChart(layer=layers).properties(
         width=_WIDTH,
         height=ROW * len(rows),
-        title=forest.title,
         description=f"{forest.title}. {told}.",
     )
-    return chart
+    return chart if on_page else chart.properties(title=forest.title)
 
 
 def _domain(rows: Sequence[ForestRow]) -> tuple[float, float]:
