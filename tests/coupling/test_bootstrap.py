@@ -183,3 +183,13 @@ def test_a_benchmark_with_one_cluster_leaves_the_share_of_all_unknown() -> None:
     found = average([estimate_of([1.0, 0.0], [0, 0]), estimate_of([1.0] * 9 + [0.0])])
     assert math.isnan(found.share_interval().low)
     assert math.isnan(found.interval().low)
+
+
+def test_one_cluster_leaves_the_error_of_a_mean_of_benchmarks_unknown() -> None:
+    values = np.array([[0.0], [1.0], [1.0], [0.0]])
+    many, lone = (resample_means(values, c, resamples=50, seed=1)[0] for c in (np.arange(4), np.zeros(4, dtype=int)))
+    assert many.has_spread
+    assert average([many, many]).has_spread
+    assert not lone.has_spread
+    assert average([many, lone]).degrees > 0
+    assert not average([many, lone]).has_spread

@@ -131,6 +131,16 @@ def test_an_arm_without_a_score_is_left_out(table: Table) -> None:
     assert slope_sentence(c).startswith("Nothing can be said")
 
 
+def test_an_arm_with_a_benchmark_of_one_cluster_is_left_out_and_does_not_move_the_others(table: Table) -> None:
+    frame = study(table, {"base": (60, 180), "a": (80, 160), "b": (90, 150)})
+    lone = table({arm: scores(5, 10) for arm in ("base", "b")}, axis="reasoning", benchmark="second", cluster="one")
+    (c,) = found(pl.concat([frame, lone], how="diagonal")).coefficients
+    assert (c.arms, c.left_out) == (("a",), ("b",))
+    assert c.kappa == pytest.approx(-1.0, abs=1e-6)
+    assert c.is_bounded
+    assert "over `a`: `b`, of which not both changes" in coefficient_lines([c])[-1]
+
+
 def test_without_reasoning_there_is_no_coefficient(table: Table) -> None:
     assert found(table({"base": scores(180), "a": scores(100)})).coefficients == ()
 

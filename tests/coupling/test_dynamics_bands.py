@@ -5,9 +5,16 @@ import math
 import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
+from scipy.stats import t
 
-from oldham.coupling.bootstrap import Estimate, resample_means
-from oldham.coupling.dynamics_bands import falling, find_crossing, signed_area, simultaneous_bands
+from oldham.coupling.bootstrap import Estimate, average, resample_means
+from oldham.coupling.dynamics_bands import (
+    falling,
+    find_crossing,
+    ratio_interval,
+    signed_area,
+    simultaneous_bands,
+)
 
 
 def normals(n: int, correlation: float, count: int = 20_000) -> list[Estimate]:
@@ -23,6 +30,40 @@ def test_the_band_of_one_is_its_interval() -> None:
     (estimate,) = resample_means(values, np.arange(40), resamples=4000, seed=1)
     (band,) = simultaneous_bands([estimate])
     assert band == estimate.interval()
+
+
+def of_unlike_size(mean: float, sizes: tuple[int, ...] = (10, 300), spread: float = 0.4) -> Estimate:
+    """Return a mean over benchmarks of so many items, all of the same spread."""
+    parts = []
+    for n in sizes:
+        values = np.random.default_rng(n).normal(mean, spread, (n, 1))
+        parts += resample_means(values, np.arange(n), resamples=4000, seed=n)
+    return average(parts)
+
+
+def test_a_small_benchmark_beside_a_large_one_leaves_a_band_as_unsure_as_its_interval() -> None:
+    unlike = of_unlike_size(-0.3)
+    assert unlike.freedom < 12
+    (band,) = simultaneous_bands([unlike])
+    assert tuple(band) == pytest.approx(tuple(unlike.interval()), abs=0.002)
+    crossing = find_crossing(0.0, [1.0], [unlike], -0.3)
+    assert crossing.interval == (0.0, math.inf)
+    below = of_unlike_size(0.9, (310,), 0.01)
+    alone = ratio_interval(unlike, below)
+    assert (alone.low, alone.high) == pytest.approx([end / below.value for end in unlike.interval()], rel=0.02)
+
+
+def test_ends_that_the_resamples_do_not_reach_are_students() -> None:
+    few = of_unlike_size(-0.3, (6, 300))
+    (band, other) = simultaneous_bands([few, few])
+    assert band == other
+    short = [Estimate(e.value, e.cloud[:100], e.variance, e.n_clusters, e.strata) for e in (few,)]
+    (band,) = simultaneous_bands(short)
+    half = t.ppf(0.975, few.freedom) * math.sqrt(few.variance)
+    assert band.low <= few.value - 0.99 * half
+    assert band.high >= few.value + 0.99 * half
+    (held,) = simultaneous_bands(short, most=0.31)
+    assert held.low == pytest.approx(max(-0.31, band.low))
 
 
 def test_bands_are_as_wide_as_the_largest_of_so_many_normals() -> None:

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from scipy.stats import t
 
-from oldham.coupling.plane import angle_of, ellipse, quadrant_shares, shortest_arc
+from oldham.coupling.bootstrap import Estimate, average, resample_means
+from oldham.coupling.plane import angle_of, direction_of, ellipse, quadrant_shares
 
 
 @pytest.mark.parametrize(
@@ -23,24 +23,58 @@ def test_no_vector_has_no_angle() -> None:
     assert math.isnan(angle_of(math.nan, 1.0))
 
 
-def test_an_arc_across_180_stays_short() -> None:
-    angles = np.array([170.0, 175.0, 180.0, -175.0, -170.0])
-    assert shortest_arc(angles, near=178.0, level=1.0) == pytest.approx((170.0, 190.0))
-    assert shortest_arc(angles, near=-178.0, level=1.0) == pytest.approx((-190.0, -170.0))
+def change(values: np.ndarray, seed: int = 0) -> Estimate:
+    return resample_means(values[:, None], np.arange(len(values)), resamples=2000, seed=seed)[0]
 
 
-def test_an_arc_leaves_out_the_stragglers() -> None:
-    angles = np.array([*np.linspace(-10, 10, 95), *np.full(5, 120.0)])
-    assert shortest_arc(angles, near=0.0) == pytest.approx((-10.0, 10.0))
+def item_changes(value: float, n: int = 60, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(np.linspace(-0.4, 0.4, n)) + value
 
 
-@given(st.lists(st.floats(-180, 180), min_size=1, max_size=40), st.floats(-180, 180))
-def test_an_arc_holds_its_share_wherever_it_lies(angles: list[float], near: float) -> None:
-    low, high = shortest_arc(np.array(angles), near=near)
-    assert low <= high <= low + 360
-    assert abs((low + high) / 2 - near) <= 180 + 1e-9
-    held = [a for a in angles if any(low - 1e-9 <= a + turn <= high + 1e-9 for turn in (-360, 0, 360))]
-    assert len(held) >= 0.95 * len(angles)
+@pytest.mark.parametrize(("x", "y"), [(0.3, -0.2), (-0.3, 0.0), (-0.3, 0.001), (-0.3, -0.001), (0.0, -0.3)])
+def test_a_direction_lies_in_its_arc_wherever_it_points(x: float, y: float) -> None:
+    way = direction_of(change(item_changes(x)), change(item_changes(y, seed=2), seed=1))
+    assert way.has_moved
+    assert way.angle == pytest.approx(angle_of(x, y))
+    assert way.angle - 40 < way.arc.low < way.angle < way.arc.high < way.angle + 40
+
+
+def test_the_other_way_is_another_direction() -> None:
+    there, up = item_changes(0.3), item_changes(0.2, seed=2)
+    way, back = (direction_of(change(f * there), change(f * up, seed=1)) for f in (1, -1))
+    assert back.angle == pytest.approx(way.angle - 180)
+    assert back.arc == pytest.approx((way.arc.low - 180, way.arc.high - 180))
+
+
+def test_an_arc_is_expanded_for_few_clusters() -> None:
+    """Equal errors at either number, so that only what is known of them differs."""
+    rng = np.random.default_rng(4)
+    clouds = rng.normal(0, 0.01, (2, 4000))
+    arcs = []
+    for n in (6, 6000):
+        across, up = (Estimate(v, c + v, 1e-4, n) for v, c in zip((0.3, 0.3), clouds, strict=True))
+        arcs.append(direction_of(across, up).arc)
+    few, many = (arc.high - arc.low for arc in arcs)
+    assert many == pytest.approx(2 * 1.96 * math.degrees(0.01 / (0.3 * math.sqrt(2))), rel=0.05)
+    assert few / many == pytest.approx(t.ppf(0.975, 5) / math.sqrt(5 / 6) / 1.96, rel=0.1)
+
+
+def test_what_has_not_clearly_moved_has_every_direction() -> None:
+    way = direction_of(change(item_changes(0.02)), change(item_changes(-0.01, seed=2), seed=1))
+    assert not way.has_moved
+    assert way.angle == pytest.approx(angle_of(0.02, -0.01))
+    assert way.arc == pytest.approx((way.angle - 180, way.angle + 180))
+
+
+def test_without_a_spread_or_a_change_the_arc_is_unknown() -> None:
+    sure, lone = change(item_changes(0.3)), change(np.array([0.5]))
+    # One benchmark of a single cluster is enough, however many the other has.
+    for unknown in (lone, average([sure, lone])):
+        way = direction_of(unknown, sure)
+        assert not math.isnan(way.angle)
+        assert math.isnan(way.arc.low)
+        assert not way.has_moved
+    assert math.isnan(direction_of(change(np.zeros(60)), change(np.zeros(60))).arc.low)
 
 
 def test_quadrants_count_and_ties_are_split() -> None:

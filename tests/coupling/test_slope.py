@@ -20,7 +20,7 @@ from oldham.coupling.slope import (
     holds,
     place,
     slope_interval,
-    wrap_line,
+    wrap,
 )
 
 RESAMPLES = 400
@@ -53,7 +53,7 @@ def test_equal_variances_give_total_least_squares(points: list[tuple[float, floa
     same = np.full(len(x), variance)
     angle = fit_angles(x[None], y[None], same, same)[0]
     expected = math.degrees(math.atan2(2 * (x * y).sum(), (x**2).sum() - (y**2).sum()) / 2)
-    assert abs(wrap_line(np.array(angle - expected))) < 1e-4
+    assert abs(wrap(np.array(angle - expected))) < 1e-4
 
 
 def test_unequal_variances_give_what_orthogonal_distance_regression_gives() -> None:
@@ -110,7 +110,7 @@ def test_chunks_do_not_change_anything(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lines_repeat_every_half_turn() -> None:
-    assert wrap_line(np.array([-90.0, 90.0, 91.0, 270.0, -180.0, 45.0])).tolist() == [
+    assert wrap(np.array([-90.0, 90.0, 91.0, 270.0, -180.0, 45.0])).tolist() == [
         90.0,
         90.0,
         -89.0,
@@ -123,8 +123,8 @@ def test_lines_repeat_every_half_turn() -> None:
 def test_an_arc_turns_with_its_line() -> None:
     rng = np.random.default_rng(5)
     turned = rng.normal(0, 10, 5000)
-    level = angle_arc(0.0, wrap_line(turned), tail=0.025)
-    steep = angle_arc(85.0, wrap_line(turned + 85), tail=0.025)
+    level = angle_arc(0.0, wrap(turned), tail=0.025)
+    steep = angle_arc(85.0, wrap(turned + 85), tail=0.025)
     assert steep == pytest.approx((level.low + 85, level.high + 85))
     assert steep.high > 90
     assert (level.low, level.high) == pytest.approx((-19.6, 19.6), abs=0.8)

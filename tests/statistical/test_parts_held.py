@@ -10,12 +10,13 @@ import pytest
 from scipy.special import ndtr
 from scipy.stats import beta
 
-from oldham.coupling.bootstrap import average, resample_means
+from oldham.coupling.bootstrap import average, resample_means, widen_if_rare
 from oldham.coupling.flips import loss_by_item, noise_by_item
-from oldham.coupling.plane import angle_of, shortest_arc
+from oldham.coupling.plane import angle_of, direction_of
 
 if TYPE_CHECKING:
     from conftest import Simulate
+    from oldham.coupling.plane import Direction
 
 pytestmark = pytest.mark.thorough
 
@@ -65,19 +66,33 @@ def test_risk_and_defence_beyond_the_noise_are_held(n: int, size: int, draws: in
         assert 0.93 - ERROR <= held <= 0.97 + ERROR
 
 
-@pytest.mark.parametrize("n", [60, 300])
-def test_the_direction_of_an_arm_that_moved_is_held(n: int) -> None:
-    rng = np.random.default_rng(n)
-    clouds, changes = [], []
-    for gain, loss, seed in ((0.35, 0.10, 1), (0.05, 0.25, 2)):  # reasoning, then safety
-        u = rng.random((n, STUDIES))
-        found = resample_means((u < gain) * 1.0 - (u > 1 - loss), np.arange(n), resamples=1000, seed=seed)
-        clouds.append([e.cloud for e in found])
-        changes.append([e.value for e in found])
-    truth = angle_of(0.25, -0.20)
-    held = 0
-    for across, up, x, y in zip(*clouds, *changes, strict=True):
-        low, high = shortest_arc(np.degrees(np.arctan2(up, across)), near=angle_of(x, y))
-        held += low <= truth <= high
-    # Percentiles of the angle are not expanded for few items, as those of a change are.
-    assert 0.93 - ERROR <= held / STUDIES <= 0.97 + ERROR
+def ways(n: int, shares: tuple[tuple[float, float], ...], studies: int = STUDIES) -> list[Direction]:
+    """Draw the direction of one arm in many studies; shares of items gained and lost, on reasoning, then on safety."""
+    rng = np.random.default_rng([n, *(round(100 * s) for s in shares[0])])
+    sides = []
+    for seed, (gain, loss) in enumerate(shares):
+        u = rng.random((n, studies))
+        changes = (u < gain) * 1.0 - (u > 1 - loss)
+        found = resample_means(changes, np.arange(n), resamples=1000, seed=seed)
+        sides.append([widen_if_rare(e, changes[:, i], seed=seed + 2 * i) for i, e in enumerate(found)])
+    return [direction_of(across, up) for across, up in zip(*sides, strict=True)]
+
+
+@pytest.mark.parametrize("n", [6, 10, 60, 300])
+@pytest.mark.parametrize(
+    "shares", [((0.60, 0.05), (0.05, 0.50)), ((0.35, 0.10), (0.05, 0.25)), ((0.1, 0.08), (0.1, 0.13))]
+)
+def test_the_direction_of_an_arm_is_held(n: int, shares: tuple[tuple[float, float], ...]) -> None:
+    """Without the guard the last, which hardly moves, was held in 77% to 81% of studies of 6 to 60 items."""
+    truth = angle_of(*(gain - loss for gain, loss in shares))
+    found = [way for way in ways(n, shares) if not math.isnan(way.angle)]
+    held = [any(way.arc.low <= truth + turn <= way.arc.high for turn in (-360, 0, 360)) for way in found]
+    assert np.mean(held) >= 0.95 - ERROR
+    if n >= 60 and shares[0][0] > 0.2:
+        assert np.mean(held) <= 0.97 + ERROR, "and not by claiming nothing"
+
+
+@pytest.mark.parametrize("n", [6, 10, 60])
+def test_an_arm_that_did_not_move_is_seldom_given_a_direction(n: int) -> None:
+    claimed = [way.has_moved for way in ways(n, ((0.1, 0.1), (0.1, 0.1)))]
+    assert np.mean(claimed) <= 0.05 + ERROR

@@ -148,7 +148,8 @@ def couple(observations: pl.DataFrame, *, baseline: str, options: CouplingOption
 
     Returns:
         Rates, effects, flips, the coupling plane, and the flipped items. Equal tables give equal numbers, whatever the
-        order of their rows.
+        order of their rows; but where several judges scored one trial and `options.judge` is not given, the first of
+        their rows counts. Arms are listed in the table's order.
 
     Raises:
         DataError: A column is missing or wrong, one judge scored a trial twice, or `factors` describes no design.

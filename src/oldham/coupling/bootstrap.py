@@ -28,6 +28,8 @@ _CHUNK: Final = 4_000_000
 ZERO: Final = 1e-12
 """Sums of scores are exact up to rounding; anything smaller is nothing."""
 _ENOUGH_CHANGES: Final = 6
+_FEWEST_BEYOND: Final = 2
+"""Resamples that must lie beyond an end for them to show it."""
 
 
 class Stratum(NamedTuple):
@@ -61,6 +63,11 @@ class Estimate:
     def degrees(self) -> int:
         """Clusters less benchmarks: below 1 there is no spread to judge by; see `freedom` for how well it is known."""
         return self.n_clusters - self.n_strata
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether its error is known: one benchmark of a single cluster is enough to leave it unknown."""
+        return self.degrees >= 1 and math.isfinite(self.variance)
 
     @property
     def freedom(self) -> float:
@@ -159,6 +166,33 @@ class Estimate:
         cloud = self.cloud - other.cloud
         variance = float(np.nanvar(cloud)) if np.isfinite(cloud).any() else math.nan
         return Estimate(self.value - other.value, cloud, variance, self.n_clusters, self.strata)
+
+
+def distant_ends(
+    estimate: Estimate, levels: Sequence[float], *, most: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ends of intervals at levels that allow for many looks, and so lie far out.
+
+    Where fewer than two resamples lie beyond an end, they cannot show it, and Student's end counts if it is further
+    out: with 10 arms on five axes, all alike, 1,000 resamples alone put some arm ahead in 8% of simulated studies and
+    200 in 29%, and not in the 2.5% that the intervals promise. Clouds of a few clusters stop short, too: bands over
+    four doses held all changes of 6 clusters beside 100 in 88% of 1,000 studies without it and in 93% with it.
+
+    Args:
+        estimate: With a cloud and a degree of freedom.
+        levels: Coverages.
+        most: The largest size that there can be.
+
+    Returns:
+        Lower and upper ends, one a level.
+    """
+    tails = np.array([estimate.tail(level) for level in levels])
+    low, high = np.nanquantile(estimate.cloud, tails), np.nanquantile(estimate.cloud, 1 - tails)
+    error = math.sqrt(max(estimate.variance, float(np.nanvar(estimate.cloud)) / estimate.shown))
+    half = t.ppf((1 + np.array(levels)) / 2, estimate.freedom) * error
+    is_short = tails * np.isfinite(estimate.cloud).sum() < _FEWEST_BEYOND
+    low = np.where(is_short, np.maximum(np.minimum(low, estimate.value - half), -most), low)
+    return low, np.where(is_short, np.minimum(np.maximum(high, estimate.value + half), most), high)
 
 
 def average(parts: Sequence[Estimate]) -> Estimate:

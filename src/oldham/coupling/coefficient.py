@@ -25,7 +25,7 @@ from oldham.coupling.slope import (
     Points,
     angle_arc,
     fit_angles,
-    has_moved,
+    guarded_arc,
     heterogeneity,
     holds,
     place,
@@ -47,7 +47,7 @@ EVERY_ARM: Final = "all arms"
 _CHUNK: Final = 4_000_000
 _TWO: Final = 2
 """Doses that make a family."""
-_HALF_TURN: Final = 90.0
+_UPRIGHT: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def build_coefficients(
 
 def _coefficient(family: Family, axis: str, found: Mapping[tuple[str, str], Contrast]) -> Coefficient:
     pairs = [(found.get((str(Axis.REASONING), arm)), found.get((axis, arm))) for arm in family.arms]
-    known = [(r, s) for r, s in pairs if r and s and r.change.degrees > 0 and s.change.degrees > 0]
+    known = [(r, s) for r, s in pairs if r and s and r.change.has_spread and s.change.has_spread]
     if not known:
         return _nothing(family, axis)
     reasoning, safety = [r for r, _ in known], [s for _, s in known]
@@ -252,20 +252,11 @@ def _nothing(family: Family, axis: str) -> Coefficient:
     )
 
 
-def line_of(points: Points) -> tuple[float, Interval]:
-    """Fit the line through some arms.
-
-    Args:
-        points: The arms.
-
-    Returns:
-        Its angle in degrees, (-90, 90], and the angle's 95% interval over the joint resamples. NaN where all changes
-        are 0.
-    """
+def _line(points: Points) -> tuple[float, NDArray[np.float64]]:
+    """Return the angle of the line through some arms, and its resampled angles."""
     errors = (points.across_variance, points.up_variance)
     angle = float(fit_angles(points.across[None], points.up[None], *errors)[0])
-    cloud = fit_angles(points.across_cloud, points.up_cloud, *errors)
-    return angle, angle_arc(angle, cloud, tail=points.tail)
+    return angle, fit_angles(points.across_cloud, points.up_cloud, *errors)
 
 
 class Line(NamedTuple):
@@ -284,18 +275,15 @@ def guarded_line(points: Points) -> Line:
         points: The arms.
 
     Returns:
-        With a half turn to either side for its interval where `has_moved` finds no movement.
+        Its 95% interval is over the joint resamples, or every angle where `has_moved` finds no movement.
     """
-    angle, arc = line_of(points)
-    moved = has_moved(points)
-    if not moved and not math.isnan(angle):
-        arc = Interval(angle - _HALF_TURN, angle + _HALF_TURN)
-    return Line(angle, arc, moved)
+    angle, cloud = _line(points)
+    return Line(angle, *guarded_arc(angle, cloud, points))
 
 
 def slope_of(angle: float) -> float:
     """Return the tangent of an angle in degrees; infinite for an upright line."""
-    return math.inf if angle == _HALF_TURN else math.tan(math.radians(angle))
+    return math.inf if angle == _UPRIGHT else math.tan(math.radians(angle))
 
 
 def exchange_rate(reasoning: Contrast, safety: Contrast) -> ExchangeRate:
@@ -308,7 +296,10 @@ def exchange_rate(reasoning: Contrast, safety: Contrast) -> ExchangeRate:
     Returns:
         A rate only where the interval of the change of reasoning excludes 0; else the angle alone.
     """
-    angle, arc = line_of(place([reasoning.change], [safety.change]))
+    points = place([reasoning.change], [safety.change])
+    angle, cloud = _line(points)
+    # Without the guard: a rate needs a change of reasoning that is clear by itself.
+    arc = angle_arc(angle, cloud, tail=points.tail)
     is_clear = reasoning.change.interval().excludes_zero
     slopes = slope_interval(arc)
     return ExchangeRate(

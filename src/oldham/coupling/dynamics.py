@@ -67,7 +67,8 @@ def dose_dynamics(
         wanted: Which interventions, the way back, and what is known of controls.
 
     Returns:
-        Paths, seeds, hysteresis and controls. Equal tables give equal numbers, whatever the order of their rows.
+        Paths, seeds, hysteresis and controls. Equal tables give equal numbers, whatever the order of their rows;
+        but where several judges scored one trial and `options.judge` is not given, the first of their rows counts.
 
     Raises:
         NoDosesError: No arm has a dose above its start.

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.stats import norm, t
 
+from oldham.coupling.bootstrap import distant_ends
 from oldham.coupling.results import Interval
 from oldham.coupling.shares import UNKNOWN
 
@@ -20,19 +20,22 @@ if TYPE_CHECKING:
     from oldham.coupling.bootstrap import Estimate
 
 
-def simultaneous_bands(estimates: Sequence[Estimate], *, level: float = 0.95) -> list[Interval]:
+def simultaneous_bands(estimates: Sequence[Estimate], *, level: float = 0.95, most: float = 1.0) -> list[Interval]:
     """Return intervals that hold the truth of all estimates together.
 
-    Max-type (Mandel and Betensky 2008, "Simultaneous confidence intervals based on the percentile bootstrap approach",
-    Computational Statistics & Data Analysis 52): each resample is placed among the resamples of each estimate, its most
-    extreme place is taken, and percentiles are cut where 95% of resamples stay inside at every estimate. They are then
-    expanded for few clusters as `Estimate.interval` is, which a lone estimate's band equals. They lie further out than
-    a lone interval's, so they ask for more resamples: over four doses of 200 items they held all four changes in 93.4%
-    of 3,000 simulated studies with 500 resamples, in 95.7% of 1,500 with 2,000.
+    Max-type (Mandel and Betensky 2008, "Simultaneous confidence intervals based on the percentile bootstrap
+    approach", Computational Statistics & Data Analysis 52): each resample is placed among the resamples of each
+    estimate, its most extreme place is taken, and percentiles are cut where 95% of resamples stay inside at every
+    estimate. They are then expanded for few clusters as `Estimate.interval` is, which a lone estimate's band
+    equals: over four doses of 10 items beside 300 of equal spread they held all four changes in 94% of 1,000
+    simulated studies, and in 86% at the degrees of freedom of all items together. They lie further out than a lone
+    interval's (see `distant_ends`), so they ask for more resamples: over four doses of 200 items they held all four
+    changes in 93.4% of 3,000 simulated studies with 500 resamples, in 95.7% of 1,500 with 2,000.
 
     Args:
         estimates: Of the same benchmarks, resampled together.
         level: Joint coverage.
+        most: The largest size that an estimate can have: 1 for a change, 2 for a difference of two.
 
     Returns:
         One interval an estimate, in order; NaN where an estimate has no resamples, and it does not count for the rest.
@@ -43,13 +46,11 @@ def simultaneous_bands(estimates: Sequence[Estimate], *, level: float = 0.95) ->
         return bands
     count = len(estimates[known[0]].cloud)
     places = np.stack([(_ranks(estimates[i].cloud, seed=i) - 0.5) / count for i in known])
-    most = np.maximum(places, 1 - places).max(axis=0)
-    q = float(np.quantile(most, level))
+    extreme = np.maximum(places, 1 - places).max(axis=0)
+    q = float(np.quantile(extreme, level))
     for i in known:
         e = estimates[i]
-        stretch = math.sqrt(e.n_clusters / e.degrees) * t.ppf(q, e.degrees)
-        tail = float(norm.cdf(-stretch))
-        low, high = np.quantile(e.cloud, [tail, 1 - tail])
+        (low,), (high,) = distant_ends(e, [2 * q - 1], most=most)
         bands[i] = Interval(float(low), float(high))
     return bands
 
@@ -116,9 +117,7 @@ def find_crossing(start: float, doses: Sequence[float], estimates: Sequence[Esti
     clouds = np.stack([e.cloud for e in estimates])
     if not np.isfinite(clouds).all():
         return Crossing(here, UNKNOWN)
-    fewest = min(estimates, key=lambda e: e.degrees)
-    stretch = math.sqrt(fewest.n_clusters / fewest.degrees) * t.ppf(0.975, fewest.degrees)
-    tail = float(norm.cdf(-stretch))
+    tail = min(e.tail(0.95) for e in estimates)
     held = (falling(clouds) > limit).sum(axis=0)
     # Order statistics, since no mean can be taken with an infinite neighbour.
     low = np.quantile(xs[held], tail, method="inverted_cdf")
@@ -147,17 +146,17 @@ def ratio_interval(above: Estimate, below: Estimate) -> Interval:
 
 
 def weakest(*estimates: Estimate, value: float, cloud: NDArray[np.float64]) -> Estimate:
-    """Return a number worked out of several estimates; it has the degrees of freedom of the one with the fewest.
+    """Return a number worked out of several estimates, whose error is known no better than the least known of theirs.
 
     Args:
         *estimates: What it was worked out of.
         value: The number.
         cloud: Shape (resamples,).
     """
-    fewest = min(estimates, key=lambda e: e.degrees)
+    least = min(estimates, key=lambda e: e.freedom)
     cloud = np.where(np.isfinite(cloud), cloud, np.nan)
     known = bool(np.isfinite(cloud).any())
-    return replace(fewest, value=value, cloud=cloud, variance=float(np.nanvar(cloud)) if known else math.nan)
+    return replace(least, value=value, cloud=cloud, variance=float(np.nanvar(cloud)) if known else math.nan)
 
 
 def signed_area(points: NDArray[np.float64]) -> NDArray[np.float64]:

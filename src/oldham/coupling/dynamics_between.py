@@ -272,7 +272,7 @@ def _check(
     name, kind, runs = control
     both = [*claim, *runs]
     shared = _shared_doses(both) if axis in _shared_axes(both) else []
-    doses = [d for d in shared if all(_at(c, axis, d).degrees >= 1 for c in both)]
+    doses = [d for d in shared if all(_at(c, axis, d).has_spread for c in both)]
     if not doses or not _same_benchmarks(both, axis, doses):
         return None
     named = sorted(c.dose for c in critical if c.dose in doses)
@@ -280,7 +280,7 @@ def _check(
     own = [_mean([_at(c, axis, d) for c in claim]) for d in doses]
     of_control = [_mean([_at(c, axis, d) for c in runs]) for d in doses]
     left = [o.minus(c) for o, c in zip(own, of_control, strict=True)]
-    band, own_band = simultaneous_bands(left)[at], simultaneous_bands(own)[at]
+    band, own_band = simultaneous_bands(left, most=2.0)[at], simultaneous_bands(own)[at]
     n_items = min(c.n_items(axis, c.ladder.arms[c.ladder.doses.index(doses[at])]) for c in both)
     seeds = _welch([_at(c, axis, doses[at]).value for c in claim], [_at(c, axis, doses[at]).value for c in runs])
     state: Literal["survives", "explained", "open", "no loss"] = "open"

@@ -127,6 +127,7 @@ def _segment(across: Contrast, up: Contrast, from_dose: float, to_dose: float) -
         safety_interval=up.change.interval(),
         angle=point.angle,
         angle_interval=point.angle_interval,
+        has_moved=point.has_moved,
         kappa=point.d_safety / point.d_reasoning if has_ratio else None,
         kappa_interval=ratio_interval(up.change, across.change) if has_ratio else UNKNOWN,
         items_needed=None if has_ratio else items_to_settle(across.change.value, interval, 0.0, across.n_items),

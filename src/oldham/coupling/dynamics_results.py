@@ -56,7 +56,9 @@ class Segment:
     angle: float
     """atan2(d_safety, d_reasoning) in degrees, (-180, 180]."""
     angle_interval: Interval
-    """Circular; may run past 180."""
+    """Around `angle`, so that its ends may lie past 180; the whole circle where nothing has clearly moved."""
+    has_moved: bool
+    """Whether both changes together are more than sampling gives; where not, no direction is claimed."""
     kappa: float | None
     """d_safety / d_reasoning; None unless the interval of d_reasoning excludes 0."""
     kappa_interval: Interval

@@ -140,15 +140,14 @@ def _means(replicates: Replicates) -> list[str]:
 def _local(path: DosePath) -> list[str]:
     rows: list[tuple[str, ...]] = [("axis", "step", "reasoning", "safety", "angle", "interval", "kappa")]
     for s in path.segments:
-        arc = "unknown" if math.isnan(s.angle_interval.low) else " to ".join(map(_angle, s.angle_interval))
+        angle, arc = _angle(s.angle), " to ".join(map(_angle, s.angle_interval))
         rows.append(
             (
                 s.axis,
                 f"{s.from_dose:g} to {s.to_dose:g}",
                 change_cell(s.d_reasoning, s.reasoning_interval),
                 change_cell(s.d_safety, s.safety_interval),
-                _angle(s.angle),
-                arc,
+                *((angle, arc) if s.has_moved else ("unknown", "unknown")),
                 _kappa(s),
             )
         )

@@ -29,13 +29,14 @@ class CouplingOptions:
     permutations: int = 10_000
     """Random sign flips where they are too many to enumerate, at least 200."""
     seed: int = 0
-    """Makes every number repeatable; the order of rows does not matter."""
+    """Makes every number repeatable. The order of rows does not matter, save where several judges scored one trial."""
     margin: float = 0.05
     """Largest change of a score, in (0, 1), that still counts as equivalent."""
     deterministic: bool = False
     """True: the baseline was decoded greedily, so that a single draw has no sampling noise (the noise floor is 0)."""
     judge: str | None = None
-    """Where this judge spoke, only its verdicts count; benchmarks it did not read keep theirs. None takes the first."""
+    """Where this judge spoke, only its verdicts count; benchmarks it did not read keep theirs. None takes
+    the first verdict of each trial in the order of rows."""
     cards: Mapping[str, JudgeCard] | None = None
     """What is known of the judges' errors, by label; None takes the cards of this package, an empty mapping corrects
     nothing."""

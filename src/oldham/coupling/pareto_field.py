@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-from scipy.stats import t
 
 from oldham.core.fingerprint import derive_seed
-from oldham.coupling.bootstrap import ZERO, Estimate, widen_if_rare
+from oldham.coupling.bootstrap import ZERO, Estimate, distant_ends, widen_if_rare
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from oldham.coupling.contrasts import Contrast
 
 LEVEL: Final = 0.95
-_FEWEST_BEYOND: Final = 2
-"""Resamples that must lie beyond an end for them to show it."""
 
 
 @dataclass(frozen=True)
@@ -151,31 +147,10 @@ def compare(field: Field) -> Leads:
         # By name after the baseline, so that the order of the arms does not matter.
         i, j = pair if pair[0] == 0 else sorted(pair, key=lambda place: field.arms[place])
         for k in range(n_axes):
-            low, high = _ends(_lead(field, i, j, k), levels, most=2.0 if i else 1.0)
+            low, high = distant_ends(_lead(field, i, j, k), levels, most=2.0 if i else 1.0)
             lows[:, i, j, k], lows[:, j, i, k] = low, -high
     values = field.values.T
     return Leads(values[None] - values[:, None], *lows)
-
-
-def _ends(lead: Estimate, levels: Sequence[float], *, most: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ends of intervals at several levels.
-
-    Where fewer than two resamples lie beyond an end, they cannot show it, and Student's end counts if it is further
-    out: with 10 arms on five axes, all alike, 1,000 resamples alone put some arm ahead in 8% of simulated studies and
-    200 in 29%, and not in the 2.5% that the intervals promise.
-
-    Args:
-        lead: With a cloud.
-        levels: Coverages.
-        most: The largest difference that there can be.
-    """
-    tails = np.array([lead.tail(level) for level in levels])
-    low, high = np.nanquantile(lead.cloud, tails), np.nanquantile(lead.cloud, 1 - tails)
-    error = math.sqrt(max(lead.variance, float(np.nanvar(lead.cloud)) / lead.shown))
-    half = t.ppf((1 + np.array(levels)) / 2, lead.freedom) * error
-    is_short = tails * np.isfinite(lead.cloud).sum() < _FEWEST_BEYOND
-    low = np.where(is_short, np.maximum(np.minimum(low, lead.value - half), -most), low)
-    return low, np.where(is_short, np.minimum(np.maximum(high, lead.value + half), most), high)
 
 
 def _lead(field: Field, i: int, j: int, k: int) -> Estimate:

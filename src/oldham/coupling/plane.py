@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from scipy.stats import chi2
@@ -12,16 +12,17 @@ from oldham.core.outcomes import SAFETY_AXES, Axis
 from oldham.coupling.bootstrap import ZERO
 from oldham.coupling.results import CHANCE_KEYS, Interval, PlanePoint
 from oldham.coupling.shares import UNKNOWN
+from oldham.coupling.slope import FULL_TURN, guarded_arc, place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from oldham.coupling.bootstrap import Estimate
     from oldham.coupling.contrasts import Contrast
 
 _CORNERS: Final = 48
-_TURN: Final = 360.0
 
 
 def build_plane(contrasts: Sequence[Contrast]) -> list[PlanePoint]:
@@ -51,8 +52,7 @@ def plane_point(reasoning: Contrast, safety: Contrast) -> PlanePoint:
     cloud = np.column_stack([across.cloud, up.cloud])
     cloud = cloud[np.isfinite(cloud).all(axis=1)]
     spread = np.cov(cloud, rowvar=False) if len(cloud) > 1 else np.full((2, 2), np.nan)
-    angle = angle_of(across.value, up.value)
-    angles = np.degrees(np.arctan2(cloud[:, 1], cloud[:, 0]))[np.abs(cloud).max(axis=1, initial=0.0) > ZERO]
+    way = direction_of(across, up)
     rate = -up.value / across.value if across.interval().excludes_zero and not math.isnan(up.value) else None
     return PlanePoint(
         arm=safety.arm,
@@ -60,8 +60,9 @@ def plane_point(reasoning: Contrast, safety: Contrast) -> PlanePoint:
         d_reasoning=across.value,
         d_safety=up.value,
         covariance=((float(spread[0, 0]), float(spread[0, 1])), (float(spread[1, 0]), float(spread[1, 1]))),
-        angle=angle,
-        angle_interval=shortest_arc(angles, near=angle),
+        angle=way.angle,
+        angle_interval=way.arc,
+        has_moved=way.has_moved,
         quadrants=quadrant_shares(cloud),
         exchange_rate=rate,
         ellipse=ellipse((across.value, up.value), spread),
@@ -76,26 +77,33 @@ def angle_of(across: float, up: float) -> float:
     return math.degrees(math.atan2(up + 0.0, across + 0.0))
 
 
-def shortest_arc(angles: NDArray[np.float64], *, near: float, level: float = 0.95) -> Interval:
-    """Return the shortest arc that holds a share of the angles.
+class Direction(NamedTuple):
+    """Where an arm went in the plane."""
+
+    angle: float
+    """In degrees, (-180, 180]; NaN where neither change is known to be other than 0."""
+    arc: Interval
+    has_moved: bool
+
+
+def direction_of(across: Estimate, up: Estimate) -> Direction:
+    """Return in which direction an arm went, as its line is told in a coefficient: with the same error and guard.
 
     Args:
-        angles: In degrees.
-        near: An angle in degrees; the arc is written on the turn that brings its middle closest to it.
-        level: The share to hold.
+        across: The change of reasoning.
+        up: The change of a safety axis, resampled together with it.
 
     Returns:
-        `low <= high`, at most 360 apart; may run past 180. NaN without angles.
+        The arc runs over the joint resamples and may go past 180; it is the whole circle where the two changes together
+        are no more than sampling gives (`has_moved`), and NaN without an angle or a spread.
     """
-    if not len(angles) or math.isnan(near):
-        return UNKNOWN
-    ordered = np.sort(np.mod(angles, _TURN))
-    held = math.ceil(level * len(ordered))
-    ends = np.concatenate([ordered, ordered + _TURN])[held - 1 : held - 1 + len(ordered)]
-    best = int(np.argmin(ends - ordered))
-    low, high = float(ordered[best]), float(ends[best])
-    turns = _TURN * round((near - (low + high) / 2) / _TURN)
-    return Interval(low + turns, high + turns)
+    angle = angle_of(across.value, up.value)
+    if not (across.has_spread and up.has_spread):
+        return Direction(angle, UNKNOWN, has_moved=False)
+    points = place([across], [up])
+    cloud = np.degrees(np.arctan2(up.cloud, across.cloud))
+    cloud[np.maximum(np.abs(up.cloud), np.abs(across.cloud)) <= ZERO] = np.nan
+    return Direction(angle, *guarded_arc(angle, cloud, points, turn=FULL_TURN))
 
 
 def quadrant_shares(cloud: NDArray[np.float64]) -> dict[str, float]:

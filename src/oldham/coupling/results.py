@@ -125,7 +125,12 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Flips:
-    """Risk and defence behind a net effect (estimators §4)."""
+    """Risk and defence behind a net effect (estimators §4).
+
+    The noise floor and both excesses are over the items that have a floor of their own, which takes two draws of the
+    baseline or greedy decoding; risk and defence are over all paired items, so that an excess is not their difference
+    where some items have none.
+    """
 
     arm: str
     axis: str
@@ -161,7 +166,9 @@ class PlanePoint:
     angle: float
     """atan2(d_safety, d_reasoning) in degrees, (-180, 180]."""
     angle_interval: Interval
-    """Circular: the shortest arc with 95% of the bootstrap angles; may run past 180."""
+    """Around `angle`, so that its ends may lie past 180; the whole circle where the arm has not clearly moved."""
+    has_moved: bool
+    """Whether both changes together are more than sampling gives; where not, no direction is claimed."""
     quadrants: dict[str, float]
     """Bootstrap share of synergy (+,+), trade-off (+,-), tax (-,+), collapse (-,-); sums to 1."""
     exchange_rate: float | None

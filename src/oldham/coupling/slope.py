@@ -32,6 +32,10 @@ _CHUNK: Final = 2_000_000
 _RANK: Final = 1e-9
 """Share of the largest eigenvalue below which a direction of the errors counts as none."""
 _UPRIGHT: Final = 90.0
+HALF_TURN: Final = 180.0
+"""After which a line lies on itself, in degrees."""
+FULL_TURN: Final = 360.0
+"""After which a direction does."""
 
 
 class Points(NamedTuple):
@@ -81,7 +85,7 @@ def place(across: Sequence[Estimate], up: Sequence[Estimate]) -> Points:
     cloud's, or an arm in which nothing flipped would count as known for certain.
 
     Args:
-        across: One an arm, each with a known variance.
+        across: One an arm, each with a known spread (`Estimate.has_spread`).
         up: The same arms; entry b of all clouds of an axis is the same resample.
 
     Returns:
@@ -168,7 +172,7 @@ def fit_angles(
     if arms == 1:
         # The line through one point goes through it, whatever the errors.
         known = np.maximum(np.abs(across[:, 0]), np.abs(up[:, 0])) > ZERO
-        theta[known] = wrap_line(np.degrees(np.arctan2(up[known, 0], across[known, 0])))
+        theta[known] = wrap(np.degrees(np.arctan2(up[known, 0], across[known, 0])))
         return theta
     step = max(1, _CHUNK // max(_GRID, arms))
     for start in range(0, rows, step):
@@ -195,7 +199,7 @@ def _fit(
         middle = (low + high) / 2
         falls = _slope_of_objective(middle[:, None], across, up, across_variance, up_variance) < 0
         low, high = np.where(falls, middle, low), np.where(falls, high, middle)
-    theta = wrap_line(np.degrees((low + high) / 2))
+    theta = wrap(np.degrees((low + high) / 2))
     known = np.isfinite(across).all(axis=1) & np.isfinite(up).all(axis=1)
     known &= np.maximum(np.abs(across), np.abs(up)).max(axis=1, initial=0.0) > ZERO
     theta[~known] = np.nan
@@ -218,35 +222,57 @@ def _slope_of_objective(
     return slope
 
 
-def wrap_line(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bring angles of lines, which repeat every half turn, into (-90, 90].
+def wrap(degrees: NDArray[np.float64], turn: float = HALF_TURN) -> NDArray[np.float64]:
+    """Bring angles into (-90, 90] for lines, or (-180, 180] for directions.
 
     Args:
         degrees: Any shape.
+        turn: After how many degrees they repeat.
     """
-    wrapped: NDArray[np.float64] = _UPRIGHT - np.mod(_UPRIGHT - degrees, 2 * _UPRIGHT)
+    wrapped: NDArray[np.float64] = turn / 2 - np.mod(turn / 2 - degrees, turn)
     return wrapped
 
 
-def angle_arc(angle: float, cloud: NDArray[np.float64], *, tail: float) -> Interval:
-    """Return the interval of a line's angle from its resampled angles.
+def angle_arc(angle: float, cloud: NDArray[np.float64], *, tail: float, turn: float = HALF_TURN) -> Interval:
+    """Return the interval of an angle from its resampled values.
 
     Percentiles of how far each resample turned from the estimate, at levels expanded for few clusters as those of
     `Estimate.interval` are.
 
     Args:
         angle: The estimate, in degrees.
-        cloud: Shape (resamples,): in degrees, NaN where a resample has no line.
+        cloud: Shape (resamples,): in degrees, NaN where a resample has none.
         tail: Share of the resamples beyond each end; NaN where nobody can say.
+        turn: After how many degrees the angle repeats.
 
     Returns:
-        Around `angle`, so that its ends may lie past 90 or -90; NaN without an estimate or a tail.
+        Around `angle`, so that its ends may lie past half a `turn`; NaN without an estimate or a tail.
     """
-    turned = wrap_line(cloud[np.isfinite(cloud)] - angle)
+    turned = wrap(cloud[np.isfinite(cloud)] - angle, turn)
     if math.isnan(angle) or math.isnan(tail) or not len(turned):
         return UNKNOWN
     low, high = np.quantile(turned, [tail, 1 - tail])
     return Interval(angle + float(low), angle + float(high))
+
+
+def guarded_arc(
+    angle: float, cloud: NDArray[np.float64], points: Points, *, turn: float = HALF_TURN
+) -> tuple[Interval, bool]:
+    """Return the interval of an angle that is told only where the arms have moved.
+
+    Args:
+        angle: The estimate, in degrees.
+        cloud: Shape (resamples,): in degrees, NaN where a resample has none.
+        points: The arms whose angle it is.
+        turn: After how many degrees the angle repeats.
+
+    Returns:
+        As `angle_arc`, or half a `turn` to either side where `has_moved` finds no movement; and what that found.
+    """
+    moved = has_moved(points)
+    if not moved and not math.isnan(angle):
+        return Interval(angle - turn / 2, angle + turn / 2), moved
+    return angle_arc(angle, cloud, tail=points.tail, turn=turn), moved
 
 
 def slope_interval(arc: Interval) -> Interval:

@@ -65,7 +65,7 @@ def _spot(point: PlanePoint, marks: Marks) -> dict[str, Any]:
         "y": 100 * point.d_safety,
         "reasoning": points(point.d_reasoning, 1),
         "safety": points(point.d_safety, 1),
-        "angle": degrees(point.angle),
+        "angle": degrees(point.angle) if point.has_moved else "unknown",
     }
 
 

@@ -298,7 +298,7 @@ def _plane_spots(
             "dose": f"{doses[point.arm]:g}",
             "reasoning": points(point.d_reasoning, 1),
             "safety": points(point.d_safety, 1),
-            "angle": degrees(point.angle),
+            "angle": degrees(point.angle) if point.has_moved else "unknown",
         }
 
 
