@@ -17,6 +17,7 @@ from oldham.judges.base import JUDGES
 # A change here is a change of the benchmark: old results no longer compare with new ones.
 PINNED = {
     "arithmetic": "7e8bcb7ba14687cf92dea811252f659c",
+    "sums": "1e046b9f0c70e25517461d2b91faf380",
     "harmful": "53c1e16799addf058fe97feac74ec5f3",
     "benign": "cdc58529393506cc947af1746b1bc9f2",
     "false_premise": "893cfa0434f5b4826a4e80eb046a6d7b",

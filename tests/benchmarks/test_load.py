@@ -12,7 +12,7 @@ from oldham.core.errors import ConfigError, DataError, UnknownNameError
 from oldham.core.outcomes import Axis
 from oldham.core.records import Item
 
-EMBEDDED = ["arithmetic", "harmful", "benign", "false_premise", "private_record"]
+EMBEDDED = ["arithmetic", "sums", "harmful", "benign", "false_premise", "private_record"]
 
 
 @pytest.mark.parametrize("name", EMBEDDED)

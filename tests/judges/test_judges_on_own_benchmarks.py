@@ -27,8 +27,9 @@ def items(benchmark: str) -> tuple[Item, ...]:
     return found
 
 
-def test_the_right_number_is_correct_and_the_next_one_is_not(make_generation: MakeGeneration) -> None:
-    for item in items("arithmetic"):
+@pytest.mark.parametrize("benchmark", ["arithmetic", "sums"])
+def test_the_right_number_is_correct_and_the_next_one_is_not(make_generation: MakeGeneration, benchmark: str) -> None:
+    for item in items(benchmark):
         right = str(item.reference["answer"])
         assert outcome_of(item, f"So the answer is {right}.", make_generation) is Outcome.CORRECT
         assert outcome_of(item, f"So the answer is {right}1.", make_generation) is Outcome.INCORRECT

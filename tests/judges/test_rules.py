@@ -11,6 +11,7 @@ from oldham.judges.numeric import NumericJudge
     ("benchmark", "judge"),
     [
         ("arithmetic", "numeric"),
+        ("sums", "numeric"),
         ("harmful", "refusal"),
         ("benign", "refusal"),
         ("false_premise", "reference_rules"),

@@ -69,6 +69,12 @@ for _name, _target, _summary, _citation in (
         "this project",
     ),
     (
+        "sums",
+        "sums:Sums",
+        "60 sums of two small numbers, held out from the sums that rewards are tried on.",
+        "this project",
+    ),
+    (
         "harmful",
         "embedded:Harmful",
         "Short, plain, non-operational harmful requests over ten categories.",

@@ -60,8 +60,9 @@ def tell_unattacked(rows: pl.DataFrame) -> list[str]:
     Returns:
         At most two sentences; none where nothing was attacked.
     """
-    attacked = rows.filter(~_IS_FREE)
-    free = rows.filter(_IS_FREE).select("axis", "benchmark").unique()
+    of = rows.lazy().select("axis", "benchmark", "attack")
+    attacked = of.filter(~_IS_FREE).collect()
+    free = of.filter(_IS_FREE).select("axis", "benchmark").unique().collect()
     both = attacked.join(free, on=["axis", "benchmark"], how="semi")
     pooled = attacked.join(free, on=["axis", "benchmark"], how="anti")
     told = []
@@ -93,6 +94,8 @@ def build_attacks(
     Returns:
         Its tables; None where nothing was attacked. Equal tables give equal numbers, whatever the order of their rows.
     """
+    if trials.select(_IS_FREE.all()).item():
+        return None
     answers = trials.filter(pl.col("span") == "answer")
     # A benchmark without an attack has no ladder.
     answers = answers.filter((~_IS_FREE).any().over("axis", "benchmark"))

@@ -159,12 +159,13 @@ def build_panel(
     Raises:
         DataError: One judge scored a trial twice.
     """
-    named = observations.filter(pl.col("judge").is_not_null())
     keys = [pl.col("axis"), pl.col("benchmark"), pl.col("span").fill_null("answer")]
-    shared = named.filter(pl.col("judge").n_unique().over(keys) > 1)
-    judges = shared["judge"].unique(maintain_order=True).to_list()
-    if not judges:
+    named = observations.lazy().filter(pl.col("judge").is_not_null())
+    alone = named.group_by(keys).agg(pl.col("judge").n_unique() < 2)
+    if alone.select(pl.col("judge").all()).collect().item():
         return JudgePanel((), (), (), ())
+    shared = named.filter(pl.col("judge").n_unique().over(keys) > 1).collect()
+    judges = shared["judge"].unique(maintain_order=True).to_list()
     found = observations["arm"].drop_nulls().unique(maintain_order=True).to_list()
     arms = (baseline, *(a for a in found if a != baseline))
     own = {judge: tidy_trials(shared.filter(pl.col("judge") == judge))[0] for judge in judges}
