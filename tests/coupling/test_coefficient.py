@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from oldham.coupling.coefficient_text import (
     _likeliest,
     coefficient_lines,
     exchange_sentence,
+    price_lines,
     quadrant_lines,
     slope_sentence,
 )
@@ -75,6 +77,15 @@ def test_a_single_arm_has_the_ratio_of_its_changes(table: Table) -> None:
     said = exchange_sentence(c.exchange[0], c)
     assert said.startswith("Under `a`, each point of correct reasoning gained goes with")
     assert "0.50 points lower" in said
+
+
+def test_a_gain_that_its_test_does_not_confirm_has_no_price(table: Table) -> None:
+    account = found(study(table, {"base": (60, 180), "a": (100, 160)}))
+    assert price_lines(account.coefficients, account.effects)[0].startswith("Under `a`, each point")
+    doubted = [replace(e, p_holm=0.06) if e.axis == "reasoning" else e for e in account.effects]
+    assert price_lines(account.coefficients, doubted) == [
+        "No exchange rate under `a`: correct reasoning has not clearly changed there."
+    ]
 
 
 def test_arms_that_trade_differently_are_told_apart(table: Table) -> None:

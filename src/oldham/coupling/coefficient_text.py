@@ -12,7 +12,7 @@ from oldham.coupling.layout import p_value, ratio
 from oldham.coupling.results import Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from oldham.coupling.analysis import Coupling
     from oldham.coupling.coefficient import Coefficient, ExchangeRate
@@ -167,12 +167,14 @@ def _counts(c: Coefficient) -> str:
     return f"{counted(c.n_reasoning, 'item')} of reasoning and {c.n_safety} of safety{fewest}"
 
 
-def price_lines(coefficients: Sequence[Coefficient]) -> list[str]:
+def price_lines(coefficients: Sequence[Coefficient], effects: Iterable[Effect]) -> list[str]:
     """Say what a point of reasoning costs, arm by arm; arms whose reasoning has not clearly changed share a line.
 
     Args:
         coefficients: Of any families; an arm is told once an axis.
+        effects: Of the same analysis: a change of reasoning that its test does not confirm has no price.
     """
+    moved = {e.arm for e in effects if e.axis == Axis.REASONING and _is_confirmed(e)}
     sentences: list[str] = []
     open_: dict[str, None] = {}
     told: set[tuple[str, str]] = set()
@@ -181,7 +183,7 @@ def price_lines(coefficients: Sequence[Coefficient]) -> list[str]:
             if (c.axis, rate.arm) in told:
                 continue
             told.add((c.axis, rate.arm))
-            if rate.rate is None:
+            if rate.rate is None or rate.arm not in moved:
                 open_[rate.arm] = None
             else:
                 sentences.append(exchange_sentence(rate, c))

@@ -79,7 +79,7 @@ def answers_of(coupling: Coupling) -> Answers:
         safety=bullets(safety or [NOT_MEASURED]),
         flips=flip_rows(coupling.flips) or bullets([NOT_MEASURED]),
         coupling=bullets(coupled or [NOT_MEASURED]),
-        price=bullets(price_lines(coupling.coefficients)),
+        price=bullets(price_lines(coupling.coefficients, coupling.effects)),
     )
 
 
