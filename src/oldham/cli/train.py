@@ -75,7 +75,7 @@ def _carry_out(method: str, config: str, out_dir: str | None, changes: list[str]
             err.print(f"Run {number} of {len(runs)}: {folder.name}", soft_wrap=True)
         result = _train_one(run, folder, shown=first)
         if first:
-            _tell(result)
+            _tell(result, has_panel=run.settings.panel is not None)
 
 
 def _folder(method: str, run: Run, out_dir: str | None) -> Path:
@@ -99,9 +99,15 @@ def _train_one(run: Run, folder: Path, *, shown: bool) -> TrainingResult:
         return run_training(settings, folder, progress=bar.show, watch=watch)
 
 
-def _tell(result: TrainingResult) -> None:
+def _tell(result: TrainingResult, *, has_panel: bool) -> None:
     if result.reused:
         err.print("Everything was there already; nothing was trained.")
+        if has_panel and not (result.run_dir / "panel").is_dir():
+            err.print(
+                f"The panel was not asked while {result.run_dir} was trained, and cannot be now: make its doses arms of "
+                "a study with `train:`, or train it again under another `name`.",
+                soft_wrap=True,
+            )
     if result.stopped is not None:
         err.print(result.stopped, soft_wrap=True)
     if result.rewards:
