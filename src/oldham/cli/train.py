@@ -104,8 +104,8 @@ def _tell(result: TrainingResult, *, has_panel: bool) -> None:
         err.print("Everything was there already; nothing was trained.")
         if has_panel and not (result.run_dir / "panel").is_dir():
             err.print(
-                f"The panel was not asked while {result.run_dir} was trained, and cannot be now: make its doses arms of "
-                "a study with `train:`, or train it again under another `name`.",
+                f"The panel was not asked while {result.run_dir} was trained, and cannot be now: make its doses arms "
+                "of a study with `train:`, or train it again under another `name`.",
                 soft_wrap=True,
             )
     if result.stopped is not None:
