@@ -27,7 +27,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 setup: $(VENV)/.ready ## Make the virtual environment in .venv
 
-bench: setup ## Measure speed against other tools, and write docs/performance.md (half an hour, alone)
+bench: setup ## Measure speed against other tools, and write docs/performance.md (about an hour, alone)
 	@test -d bench/.compared || $(BIN)/python bench/compared/install.py
 	$(BIN)/python bench/performance.py
 

@@ -140,6 +140,11 @@ def test_a_ladder_alone_keeps_its_numbers() -> None:
     assert len(text.splitlines()) < 40
 
 
+def test_a_single_step_is_not_any_of_several() -> None:
+    text = joined(follow(ladder("sft", [(10, 0.0, -0.3)])).summary(full=False))
+    assert "- Local coupling: reasoning is not sure to have moved in the one step." in text
+
+
 def test_one_seed_asked_for_stands_alone() -> None:
     found = follow(SFT, intervention="sft[seed=1]")
     (group,) = groups_of(found)

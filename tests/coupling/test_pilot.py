@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from conftest import Table
 
 OPTIONS = CouplingOptions(resamples=400, permutations=400)
-SIX = ("item", "attack", "cluster", "arm", "draw", "score")
 
 
 def planned(observations: pl.DataFrame, options: CouplingOptions = OPTIONS, **wanted: Any) -> Pilot:

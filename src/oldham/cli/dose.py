@@ -34,7 +34,9 @@ def dose(
     ] = None,
     full: Annotated[
         bool,
-        typer.Option("--full", help="Also print every ladder, dose by dose, local coupling and every comparison."),
+        typer.Option(
+            "--full", help="Also print every ladder dose by dose with its local coupling, and every comparison."
+        ),
     ] = False,
     form: Annotated[_Format, typer.Option("--format", help="How it is printed.")] = _Format.TEXT,
     judge: Annotated[

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from oldham.coupling.analysis import Coupling, couple
     from oldham.coupling.attack_results import AttackLadder
     from oldham.coupling.attacks import build_attacks, unattacked
+    from oldham.coupling.coefficient import Coefficient
+    from oldham.coupling.dynamics import DoseOptions, dose_dynamics
+    from oldham.coupling.dynamics_results import Dynamics
     from oldham.coupling.factors import FactorEffect, factor_frame
     from oldham.coupling.gates import Gate, GateResult, judge_gate, read_gate
     from oldham.coupling.options import CouplingOptions
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
         Rate,
         Tipping,
     )
+    from oldham.coupling.stopped import as_stopped, read_stopped
     from oldham.coupling.stopping import GateUmpire, StopRule
 
 _WHERE = {
@@ -44,6 +48,10 @@ _WHERE = {
     "read_rules": "pathway_rules",
     "AttackLadder": "attack_results",
     **dict.fromkeys(("build_attacks", "unattacked"), "attacks"),
+    "Coefficient": "coefficient",
+    "Dynamics": "dynamics_results",
+    **dict.fromkeys(("DoseOptions", "dose_dynamics"), "dynamics"),
+    **dict.fromkeys(("as_stopped", "read_stopped"), "stopped"),
     "CouplingOptions": "options",
     "smallest_detectable_effect": "power",
     "axis_rate": "rates",
@@ -58,9 +66,12 @@ _WHERE = {
 __all__ = [
     "AttackLadder",
     "CHANCE_KEYS",
+    "Coefficient",
     "Corrected",
     "Coupling",
     "CouplingOptions",
+    "DoseOptions",
+    "Dynamics",
     "Effect",
     "FactorEffect",
     "FlipPair",
@@ -77,15 +88,18 @@ __all__ = [
     "Rate",
     "StopRule",
     "Tipping",
+    "as_stopped",
     "axis_rate",
     "build_attacks",
     "classify",
     "classify_attack",
     "couple",
+    "dose_dynamics",
     "factor_frame",
     "judge_gate",
     "read_gate",
     "read_rules",
+    "read_stopped",
     "smallest_detectable_effect",
     "unattacked",
 ]

@@ -337,7 +337,8 @@ def _local(group: DoseGroup) -> str:
     if not steps:
         return ""
     if not rates:
-        return f"Local coupling: reasoning is not sure to have moved in any of {counted(len(steps), 'step')}."
+        where = "the one step" if len(steps) == 1 else f"any of {len(steps)} steps"
+        return f"Local coupling: reasoning is not sure to have moved in {where}."
     moved = {(p.intervention, s.from_dose) for p, s in rates}
     told = [_rates(axis, [s for _, s in rates if s.axis == axis], group) for axis in group.safety]
     return f"Local coupling in {len(moved)} of {counted(len(steps), 'step')}: {'; '.join(t for t in told if t)}."

@@ -7,8 +7,9 @@ judged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from oldham.core.errors import ConfigError
 from oldham.core.outcomes import SAFETY_AXES, Axis
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from oldham.coupling.pilot import AxisPlan, Pilot, PlanOptions
     from oldham.coupling.planning import Spread
 
-ANY_SAFETY = "every safety axis"
+ANY_SAFETY: Final = "every safety axis"
 Standing = Literal["planned", "passed", "failed", "undecided", "not measured", "unknown"]
 
 
@@ -185,23 +186,18 @@ def _claim_of(arm: str, axis: str, plan: AxisPlan | None, gate: Gate, power: flo
         return _settled(arm, axis, rule, state, plan.n_items)
     distance = abs(plan.delta - (0.0 if rule == "superior" else -gate.margin))
     made = _claim(arm, axis, Goal(rule, distance), [plan.spread], plan.draws, power, n_open)
-    return ClaimPlan(
-        arm=arm,
-        axis=axis,
-        rule=rule,
+    return replace(
+        made,
         state=state,
-        distance=distance,
         falls_short=plan.falls_short,
         items_there=plan.n_items,
-        alone=made.alone,
-        together=made.together,
         in_rounds=() if plan.falls_short else made.in_rounds,
     )
 
 
 def _standing(plan: AxisPlan) -> Standing:
-    is_known = plan.n_items and plan.interval.low == plan.interval.low and plan.spread.between == plan.spread.between
-    return plan.state if is_known else "unknown"
+    is_unknown = not plan.n_items or math.isnan(plan.interval.low) or math.isnan(plan.spread.between)
+    return "unknown" if is_unknown else plan.state
 
 
 def _settled(arm: str, axis: str, rule: Rule, state: Standing, items: int) -> ClaimPlan:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 _DEFAULT: Final = CouplingOptions()
 _TWO: Final = 2
-LEVEL: Final = 0.05
+_LEVEL: Final = 0.05
 _STOPPED: Final = (
     "The pilot was stopped by its own results: the intervals allow for it, and are wider. A change that was read early "
     "is, on average, larger than the truth, and what is planned from it too small."
@@ -261,7 +261,7 @@ def _plan(
     interval, p_holm = known
     limit = 0.0 if rule == "superior" else -wanted.margin
     state: State = "passed" if interval.low > limit else "failed" if interval.high <= limit else "undecided"
-    if state == "passed" and rule == "superior" and p_holm >= LEVEL:
+    if state == "passed" and rule == "superior" and p_holm >= _LEVEL:
         state = "undecided"
     plan = AxisPlan(
         arm=contrast.arm,
