@@ -55,8 +55,9 @@ def _greedy_flips(flips: Sequence[Flips]) -> Iterator[str]:
     if axes:
         yield (
             f"On {', '.join(axes)} the baseline was decoded greedily, so that every flip counts as more than sampling "
-            "makes, whatever p is printed. No test stands behind that: near ties between tokens can turn with the batch "
-            "or the machine, and an arm that samples flips by its own draws. Answer with the baseline twice to see how many flip so."
+            "makes, whatever p is printed. No test stands behind that: near ties between tokens can turn with the "
+            "batch or the machine, and an arm that samples flips by its own draws. Answer with the baseline twice to "
+            "see how many flip so."
         )
 
 
