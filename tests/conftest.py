@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -29,6 +30,10 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFL
 # A slow machine is no failure, and a failing example must fail for the next person as well.
 settings.register_profile("oldham", deadline=None, derandomize=True)
 settings.load_profile("oldham")
+
+# A shell starts background jobs deaf to Ctrl-C, and a test that sends one would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 REGISTRIES = (BACKENDS, BENCHMARKS, CLAUSES, DEMONSTRATIONS, IMPORTERS, JUDGES, STRATEGIES, STRUCTURES)
