@@ -54,7 +54,7 @@ def log_of(run_dir: Path) -> list[dict[str, Any]]:
     return [row for row in rows if "reward" in row]
 
 
-@pytest.mark.parametrize("cls", [GRPOSettings, RLOOSettings])
+@pytest.mark.parametrize("cls", [GRPOSettings, pytest.param(RLOOSettings, marks=pytest.mark.slow)])
 def test_the_model_learns_what_pays(told: Callable[..., Any], tmp_path: Path, cls: Any) -> None:
     settings = told(cls, steps=40, batch_size=16, learning_rate=2e-2)
     result = run_training(settings, tmp_path / "run")
