@@ -12,6 +12,7 @@ import yaml
 from altair.utils.schemapi import SchemaValidationError
 from page import read_page
 
+from oldham.cli.targets import plot_target
 from oldham.core.errors import ConfigError
 from oldham.core.observations import as_observations
 from oldham.coupling import CouplingOptions
@@ -27,7 +28,7 @@ from oldham.report.charts.dose import (
     phase_plane,
 )
 from oldham.report.charts.parts import checked_whole, inline
-from oldham.report.doses import dose_view, plot_target, save_doses, training_facts
+from oldham.report.doses import dose_view, save_doses, training_facts
 
 if TYPE_CHECKING:
     from pathlib import Path

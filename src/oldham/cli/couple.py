@@ -28,12 +28,12 @@ def couple(
     ] = None,
 ) -> None:
     """Print whether reasoning improved, what that did to safety, at what rate, and whether it is safe to ship."""
+    from oldham.cli.targets import plot_target, save_text, written_target
     from oldham.coupling import CouplingOptions
     from oldham.coupling import couple as analyse
     from oldham.coupling.couple_text import coupled_run, runs_json, write_runs
     from oldham.coupling.gates import Gate, read_gate
     from oldham.coupling.stopped import as_stopped, read_stopped
-    from oldham.report.forests import plot_target, save_forest, save_text, written_target
     from oldham.studies.single import models_read, same_models, single_run
 
     wanted = read_gate(Path(gate)) if gate else Gate()  # bad names are told before the work
@@ -53,6 +53,8 @@ def couple(
         save_text(runs_json(found), written)
         err.print(f"Written: {written}", soft_wrap=True)
     if target is not None:
+        from oldham.report.forests import save_forest
+
         save_forest(found, target)
         err.print(f"Drawn: {target}", soft_wrap=True)
     if gate and not all(run.gate.passed for run in found):

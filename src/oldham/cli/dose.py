@@ -45,9 +45,10 @@ def dose(
     ] = None,
 ) -> None:
     """Print what doses do to reasoning and safety: changes, critical doses, free range, local coupling, controls."""
+    from oldham.cli.targets import plot_target
     from oldham.coupling import CouplingOptions
     from oldham.coupling.dynamics import DoseOptions, dose_dynamics
-    from oldham.report.doses import plot_target, save_doses, training_facts
+    from oldham.report.doses import save_doses, training_facts
     from oldham.studies.observations import comparable
 
     target = plot_target(Path(plot)) if plot else None  # a bad name is told before the work

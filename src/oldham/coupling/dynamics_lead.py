@@ -16,7 +16,7 @@ from oldham.coupling.dynamics_claims import critical_sentence, free_sentence
 from oldham.coupling.dynamics_ladders import without_seed
 from oldham.coupling.dynamics_results import ENOUGH_SEEDS
 from oldham.coupling.findings import axis_words, change_cell, counted, points, points_interval
-from oldham.coupling.layout import bullets, footnotes, ratio, table
+from oldham.coupling.layout import bullets, footnotes, listed, ratio, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -259,7 +259,7 @@ def _over_seeds(group: DoseGroup) -> str:
     }
     n_seeds = group.mean.means[0].n_seeds
     over = "over items and over seeds" if n_seeds >= ENOUGH_SEEDS else f"over items, for these {n_seeds} seeds"
-    told = "; ".join(f"{words} {_listed(axes)}" for words, axes in kinds.items() if axes)
+    told = "; ".join(f"{words} {listed(axes)}" for words, axes in kinds.items() if axes)
     return f"At dose {max(m.dose for m in last):g}, {over}: {told or 'no change is shown'}."
 
 
@@ -282,7 +282,7 @@ def _critical(group: DoseGroup) -> str:
         for state, some in by_state.items():
             rest[state].append(axis if len(some) == len(group.paths) else group.told(axis, some))
     words = {"none": "no such loss on", "open": "open on", "unknown": "nothing sure is known of"}
-    named += [f"{words[state]} {_listed(axes)}" for state, axes in rest.items() if axes]
+    named += [f"{words[state]} {listed(axes)}" for state, axes in rest.items() if axes]
     return f"Critical dose: {'; '.join(named)}." if named else ""
 
 
@@ -299,7 +299,7 @@ def _free(group: DoseGroup) -> str:
     for words, some in (("surely lost", [o for o in obstacles if o.failed]), ("open", obstacles)):
         if some and not against:
             doses = " or ".join(f"{d:g}" for d in sorted({o.dose for o in some}))
-            against.append(f"at dose {doses} {_listed(_ordered(o.axis for o in some))} {words}")
+            against.append(f"at dose {doses} {listed(_ordered(o.axis for o in some))} {words}")
     return f"Free range: {'; '.join([', '.join(ranges), *against])}."
 
 
@@ -316,7 +316,7 @@ def _trend(group: DoseGroup) -> str:
                 each += [f"{axis} ({_slope(t)})" for _, t in found]
             elif found:
                 each.append(group.told(axis, [p for p, _ in found]))
-        told += [f"{way} {_listed(each)}"] if each else []
+        told += [f"{way} {listed(each)}"] if each else []
     return f"Trend with the dose: {'; '.join(told) or 'none is shown'}."
 
 
@@ -364,7 +364,3 @@ def _rate(segment: Segment) -> str:
 def _ordered(axes: Iterable[str]) -> tuple[str, ...]:
     seen = set(axes)
     return tuple(str(a) for a in Axis if str(a) in seen)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)

@@ -64,6 +64,15 @@ def bullets(sentences: Iterable[str]) -> list[str]:
     ]
 
 
+def listed(names: Sequence[str]) -> str:
+    """Write names such as `a, b and c`; nothing without names.
+
+    Args:
+        names: In the order wanted.
+    """
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
+
+
 def percent(value: float, digits: int = 1) -> str:
     """Write a share in percent without the sign; `unknown` for NaN.
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from oldham.coupling.findings import points, points_interval
-from oldham.coupling.layout import bullets, footnotes, percent, table
+from oldham.coupling.layout import bullets, footnotes, listed, percent, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +64,7 @@ def note_left_out(arm: str, axes: Sequence[str]) -> str:
         arm: The arm.
         axes: What it lacks.
     """
-    return f"`{arm}` is left out of the front: it has no change with a known spread on {_listed(axes)}."
+    return f"`{arm}` is left out of the front: it has no change with a known spread on {listed(axes)}."
 
 
 def note_uneven(rows: Mapping[str, Sequence[Contrast]]) -> str | None:
@@ -80,7 +80,7 @@ def note_uneven(rows: Mapping[str, Sequence[Contrast]]) -> str | None:
         return None
     return (
         "Since answers are missing, the arms rest on paired items that are not all the same on "
-        f"{_listed(uneven)}: each arm is compared through its own change from the baseline."
+        f"{listed(uneven)}: each arm is compared through its own change from the baseline."
     )
 
 
@@ -180,7 +180,3 @@ def _items(entry: ParetoArm) -> str:
 
 def _from_to(counts: Sequence[int]) -> str:
     return str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

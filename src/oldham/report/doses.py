@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from oldham.core.errors import ConfigError, OldhamError
 from oldham.coupling import CouplingOptions
 from oldham.coupling.dynamics import DoseOptions, NoDosesError, dose_dynamics
 from oldham.coupling.dynamics_claims import (
@@ -27,6 +26,7 @@ from oldham.report.charts.dose import (
     phase_plane,
 )
 from oldham.report.charts.parts import checked_whole, fluid
+from oldham.report.saving import save_figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from oldham.coupling.dynamics_lead import DoseGroup
     from oldham.coupling.dynamics_results import DosePath, Dynamics
     from oldham.report.data import ReportData
-
-_FORMATS: Final = (".png", ".svg", ".html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,42 +148,14 @@ def _training(manifest: object) -> Mapping[str, Any]:
     return training if isinstance(training, Mapping) else {}
 
 
-def plot_target(path: Path) -> Path:
-    """Check that a figure can be written.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The same path.
-
-    Raises:
-        ConfigError: It ends in no known format, or its folder is not there.
-    """
-    if path.suffix not in _FORMATS:
-        raise ConfigError(
-            f"`{path.name}` says no format that can be drawn.", remedy=f"Let its name end in {', '.join(_FORMATS)}."
-        )
-    if not path.parent.is_dir():
-        raise ConfigError("The folder of the figure is not there.", place=str(path), remedy="Make it first.")
-    return path
-
-
 def save_doses(dynamics: Dynamics, path: Path) -> None:
     """Draw doses into a file; a page asks nothing of any other machine.
 
     Args:
         dynamics: What doses do.
-        path: As `plot_target` returns it.
+        path: It ends in .png, .svg or .html.
 
     Raises:
         OldhamError: The file cannot be written.
     """
-    figure = dose_figure(dynamics)
-    try:
-        if path.suffix == ".html":
-            figure.save(str(path), inline=True)
-        else:
-            figure.properties(background="white").save(str(path), scale_factor=2)
-    except OSError as error:
-        raise OldhamError(f"The figure cannot be written ({error.strerror}).", place=str(path)) from error
+    save_figure(dose_figure(dynamics), path)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from oldham.core.errors import ConfigError, OldhamError
+from oldham.core.errors import OldhamError
 from oldham.coupling.coefficient import EVERY_ARM
 from oldham.coupling.couple_text import by_model
 from oldham.coupling.meta_models import pooled_axes
 from oldham.coupling.results import Interval
 from oldham.report.charts.slope_forest import Forest, ForestRow, slope_forest
-from oldham.report.doses import plot_target
+from oldham.report.saving import save_figure
 from oldham.report.text import words
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from oldham.coupling.coefficient import Coefficient
     from oldham.coupling.couple_text import CoupledRun
     from oldham.coupling.meta import Pooled
-
-__all__ = ["arms_forest", "forests_of", "plot_target", "save_forest", "save_text", "written_target"]
 
 
 def forests_of(runs: Sequence[CoupledRun]) -> list[Forest]:
@@ -88,47 +86,12 @@ def _models_forest(axis: str, coefficients: dict[str, Coefficient], pooled: Pool
     return Forest(f"Reasoning and {words(axis)}", tuple(rows))
 
 
-def written_target(path: Path) -> Path:
-    """Check that a file can be written.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The same path.
-
-    Raises:
-        ConfigError: Its folder is not there, or it is a folder.
-    """
-    if path.is_dir() or not path.parent.is_dir():
-        raise ConfigError(
-            "Nothing can be written here.", place=str(path), remedy="Name a file in a folder that exists."
-        )
-    return path
-
-
-def save_text(text: str, path: Path) -> None:
-    """Write a text into a file.
-
-    Args:
-        text: The text.
-        path: As `written_target` returns it.
-
-    Raises:
-        OldhamError: The file cannot be written.
-    """
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OldhamError(f"The file cannot be written ({error.strerror}).", place=str(path)) from error
-
-
 def save_forest(runs: Sequence[CoupledRun], path: Path) -> None:
     """Draw the forest of some runs into a file; a page asks nothing of any other machine.
 
     Args:
         runs: One a model.
-        path: As `plot_target` returns it.
+        path: It ends in .png, .svg or .html.
 
     Raises:
         OldhamError: There is nothing to draw, or the file cannot be written.
@@ -136,11 +99,4 @@ def save_forest(runs: Sequence[CoupledRun], path: Path) -> None:
     forests = [f for f in forests_of(runs) if f.rows]
     if not forests:
         raise OldhamError("There is no coupling coefficient to draw.", place=str(path))
-    figure = slope_forest(forests)
-    try:
-        if path.suffix == ".html":
-            figure.save(str(path), inline=True)
-        else:
-            figure.properties(background="white").save(str(path), scale_factor=2)
-    except OSError as error:
-        raise OldhamError(f"The figure cannot be written ({error.strerror}).", place=str(path)) from error
+    save_figure(slope_forest(forests), path)
